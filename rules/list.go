@@ -1,0 +1,176 @@
+package rules
+
+import (
+	"cmp"
+	"iter"
+	"slices"
+	"sort"
+)
+
+// List is the rule list of one family in the order in which a kernel walks it:
+// by priority, and among equal priorities by age (A1).
+//
+// A List is immutable: Add, Delete and Bind return another that shares what is
+// equal. It is safe for concurrent use. A nil *List and the zero value are empty.
+type List struct {
+	family  Family
+	entries []*Entry // sorted by Priority; entries are never changed once here
+}
+
+// Entry is a rule in a list, with the links to which its names are bound.
+type Entry struct {
+	Rule
+	IifIndex, OifIndex   int32 // 0: no such link, or no name
+	IifMaster, OifMaster bool  // the link is an L3 master (L16)
+}
+
+// IifDetached reports whether the rule names an input interface that does not
+// exist, so that the selector never matches (A18).
+func (e *Entry) IifDetached() bool { return e.Iif != "" && e.IifIndex == 0 }
+
+// OifDetached is IifDetached for the output interface (A19).
+func (e *Entry) OifDetached() bool { return e.Oif != "" && e.OifIndex == 0 }
+
+// Initial returns the rules of a new network namespace (A3), protocol kernel:
+// 0 local, 32766 main and, for IPv4, 32767 default.
+func Initial(f Family) *List {
+	initial := []Rule{
+		{Family: f, Priority: 0, Action: ActLookup, Table: TableLocal, Protocol: protocolKernel},
+		{Family: f, Priority: 32766, Action: ActLookup, Table: TableMain, Protocol: protocolKernel},
+		{Family: f, Priority: 32767, Action: ActLookup, Table: TableDefault, Protocol: protocolKernel},
+	}
+	if f == Inet6 {
+		initial = initial[:2]
+	}
+	return Load(f, initial)
+}
+
+// Load returns the list that a dump describes. Rules of other families are
+// left out; the rest is normalised and sorted by priority, equal priorities in
+// the order given. Nothing is checked: a kernel has accepted these rules.
+// All names are detached until Bind. The slice is not kept. O(n log n).
+func Load(f Family, rs []Rule) *List {
+	l := &List{family: f, entries: make([]*Entry, 0, len(rs))}
+	for _, r := range rs {
+		if r.Family == f {
+			l.entries = append(l.entries, &Entry{Rule: r.normal()})
+		}
+	}
+	slices.SortStableFunc(l.entries, func(a, b *Entry) int { return cmp.Compare(a.Priority, b.Priority) })
+	return l
+}
+
+// Family returns the family of the list; 0 for an empty list made without one.
+func (l *List) Family() Family {
+	if l == nil {
+		return 0
+	}
+	return l.family
+}
+
+// Len returns the number of rules.
+func (l *List) Len() int {
+	if l == nil {
+		return 0
+	}
+	return len(l.entries)
+}
+
+// At returns rule i, which the caller must not change. It panics unless
+// 0 ≤ i < Len.
+func (l *List) At(i int) *Entry { return l.entries[i] }
+
+// All yields position and rule in list order, which is dump order.
+func (l *List) All() iter.Seq2[int, Rule] {
+	return func(yield func(int, Rule) bool) {
+		for i := range l.Len() {
+			if !yield(i, l.entries[i].Rule) {
+				return
+			}
+		}
+	}
+}
+
+// Equal reports whether both lists hold the same rules in the same order.
+// Bindings are not compared.
+func (l *List) Equal(o *List) bool {
+	if l.Len() != o.Len() {
+		return false
+	}
+	for i := range l.Len() {
+		if l.entries[i].Rule != o.entries[i].Rule {
+			return false
+		}
+	}
+	return true
+}
+
+// IsInitial reports whether the list is as in a new namespace of its family.
+func (l *List) IsInitial() bool { return l.Family() != 0 && l.Equal(Initial(l.family)) }
+
+// RequiresDissection reports whether IPv4 input lookups carry protocol and
+// ports (0.3): whether any rule requires it.
+func (l *List) RequiresDissection() bool {
+	for i := range l.Len() {
+		if l.entries[i].RequiresDissection() {
+			return true
+		}
+	}
+	return false
+}
+
+// Bind returns the list with every interface name resolved anew, and l itself
+// if that changes nothing. lookup returns the index of the link that has the
+// name, 0 if none has, and whether that link is an L3 master. Call it after
+// links have changed and after Add and Load. A kernel binds a rule when a link
+// is registered or renamed, which comes to the same (A18).
+func (l *List) Bind(lookup func(name string) (index int32, l3master bool)) *List {
+	var bound []*Entry
+	for i := range l.Len() {
+		old := l.entries[i]
+		if old.Iif == "" && old.Oif == "" {
+			continue
+		}
+		e := Entry{Rule: old.Rule}
+		if e.Iif != "" {
+			e.IifIndex, e.IifMaster = lookup(e.Iif)
+		}
+		if e.Oif != "" {
+			e.OifIndex, e.OifMaster = lookup(e.Oif)
+		}
+		if e == *old {
+			continue
+		}
+		if bound == nil {
+			bound = slices.Clone(l.entries)
+		}
+		bound[i] = &e
+	}
+	if bound == nil {
+		return l
+	}
+	return &List{family: l.family, entries: bound}
+}
+
+// Target returns the position at which the walk goes on when rule i, a goto,
+// matches: the first rule with the priority it names (A13). It is false if
+// there is none, and the rule then does nothing, and if rule i is no goto. The
+// target is always behind i, so that no walk is endless. O(log n).
+func (l *List) Target(i int) (j int, ok bool) {
+	e := l.entries[i]
+	if e.Action != ActGoto || e.Goto <= e.Priority {
+		return 0, false
+	}
+	j = l.lowerBound(e.Goto)
+	return j, j < len(l.entries) && l.entries[j].Priority == e.Goto
+}
+
+// lowerBound returns the position of the first rule with priority ≥ p.
+func (l *List) lowerBound(p uint32) int {
+	return sort.Search(l.Len(), func(i int) bool { return l.entries[i].Priority >= p })
+}
+
+// upperBound returns the position of the first rule with priority > p.
+func (l *List) upperBound(p uint32) int {
+	return sort.Search(l.Len(), func(i int) bool { return l.entries[i].Priority > p })
+}
