@@ -1,0 +1,72 @@
+package fib
+
+import "fmt"
+
+// CheckWriter compares what the writer remembers with what the tables hold: every
+// reference is counted, and nothing is kept that has none.
+func (f *FIB) CheckWriter() error {
+	s, in := f.Snapshot(), f.in
+	refs := make([]uint32, len(in.leafRefs))
+	for k, t := range s.tables {
+		for p, i := range t.version().All() {
+			if l := s.leaves.at(i); l == nil || l.empty() {
+				return fmt.Errorf("table %v: %v names leaf %d, which is not there or empty", k, p, i)
+			}
+			refs[i]++
+		}
+	}
+	held, live, realms := map[uint32]uint32{}, 0, 0
+	for i, n := range refs {
+		if n != in.leafRefs[i] {
+			return fmt.Errorf("leaf %d: %d references counted, %d there", i, in.leafRefs[i], n)
+		}
+		if int(i/leafPageSize) >= len(s.leaves) {
+			continue // of an aborted transaction
+		}
+		l := s.leaves.at(uint32(i))
+		if (l != nil) != (n > 0) {
+			return fmt.Errorf("leaf %d with %d references: stored %v", i, n, l != nil)
+		}
+		if l == nil {
+			continue
+		}
+		live++
+		if got, ok := in.leafIDs[string(l.appendKey(nil))]; !ok || got != uint32(i) {
+			return fmt.Errorf("leaf %d is not found by its key", i)
+		}
+		if l.hasRealms() {
+			realms++
+		}
+		l.each(func(a *alias) { held[a.id]++ })
+	}
+	if live != len(in.leafIDs) || live+len(in.freeLeaf) != len(refs) {
+		return fmt.Errorf("%d leaves, %d keys, %d free of %d", live, len(in.leafIDs), len(in.freeLeaf), len(refs))
+	}
+	lendable, aliases := 0, 0
+	for id, r := range in.aliasRecs {
+		switch {
+		case r == nil:
+			continue
+		case r.id != uint32(id) || r.key != string(r.appendKey(nil)):
+			return fmt.Errorf("alias %d has id %d or another key", id, r.id)
+		case r.refs != held[r.id] || r.refs == 0:
+			return fmt.Errorf("alias %d: %d references counted, %d there", id, r.refs, held[r.id])
+		case r.single != 0 && (len(s.leaves.at(r.single-1).plain) != 1 || s.leaves.at(r.single - 1).plain[0] != r.alias):
+			return fmt.Errorf("alias %d is not alone in leaf %d", id, r.single-1)
+		}
+		aliases++
+		if r.lendsMetrics() {
+			lendable++
+		}
+	}
+	if aliases != len(held) || aliases+len(in.freeAlias) != len(in.aliasRecs) || realms != in.realms || lendable != in.lendable {
+		return fmt.Errorf("%d aliases, %d held, %d free of %d; %d with realms, %d counted; %d to lend metrics, %d counted",
+			aliases, len(held), len(in.freeAlias), len(in.aliasRecs), realms, in.realms, lendable, in.lendable)
+	}
+	for key, r := range in.aliases {
+		if in.aliasRecs[r.id] != r || r.key != key {
+			return fmt.Errorf("a key leads to alias %d, which is gone or has another", r.id)
+		}
+	}
+	return nil
+}

@@ -1,0 +1,275 @@
+package fib
+
+import (
+	"maps"
+	"net/netip"
+	"slices"
+
+	"github.com/fibula-net/fibula/lookup"
+	"github.com/fibula-net/fibula/rules"
+)
+
+// Load takes a whole state as dumped, in place of what the FIB holds. Nothing is
+// checked against the rest and nothing is derived, since a dump already contains
+// what a kernel derived. The state is not kept.
+//
+// It costs O(size of the state). Routes that do not fit into memory at once can
+// follow one by one with [Txn.LoadRoute].
+//
+// Errors, as *[OpError], before anything is taken: EINVAL for what no dump can
+// contain (two links of one name or index, two objects of one id, an address
+// without prefix …), ENODEV for an address of no link.
+func (tx *Txn) Load(st *State) error {
+	if tx.ended() {
+		return ErrTxnDone
+	}
+	if err := checkState(st); err != nil {
+		return err
+	}
+	tx.empty()
+	s := tx.s
+	s.setKernel(st.Kernel)
+	s.sysctls = st.Sysctls
+	s.userLocal = st.UserLocalRoutes
+	for _, l := range st.Links {
+		l.Groups4 = slices.Clone(l.Groups4)
+		s.links[l.Index] = &link{Link: l, ready6: l.Up() && l.Carrier(), epoch: tx.in.epoch}
+		s.vrfRule = s.vrfRule || l.IsL3Master()
+		s.linkOrder = append(s.linkOrder, l.Index)
+	}
+	newest := map[netip.Addr]uint32{}
+	for _, a := range st.Addresses {
+		l := s.links[a.Link]
+		if a.Local.Is4() {
+			l.addrs4 = append(l.addrs4, a)
+			old, taken := newest[a.Local]
+			if taken && a.Created == old {
+				tx.ties = append(tx.ties, a.Local)
+			}
+			if !taken || a.Created >= old {
+				newest[a.Local], s.owner4[a.Local] = a.Created, a.Link
+			}
+		} else {
+			l.addrs6 = append(l.addrs6, a)
+		}
+	}
+	for _, l := range s.links {
+		l.countAnycast6()
+	}
+	for _, n := range st.Neighbours {
+		s.neighs[neighKey{n.Link, n.Addr}] = n
+	}
+	s.labels = slices.Clone(st.AddrLabels)
+	sortLabels(s.labels)
+	for _, o := range st.Nexthops {
+		o.Group, o.Buckets = slices.Clone(o.Group), slices.Clone(o.Buckets)
+		s.objects[o.ID] = &object{NexthopObject: o}
+	}
+	s.resolveObjects()
+	s.rules4, s.rules6 = rules.Load(Inet, st.Rules), rules.Load(Inet6, st.Rules)
+	s.mode4, s.mode6 = modeOf(st.Mode4, s.rules4), modeOf(st.Mode6, s.rules6)
+	tx.bindRules()
+	s.noteRealms()
+	for i := range st.Routes {
+		tx.loadRoute(&st.Routes[i])
+	}
+	return nil
+}
+
+// modeOf is the mode a state names, or the one its rules tell: anything but the
+// initial rules means that some were added or deleted (A10).
+func modeOf(m Mode, l *rules.List) Mode {
+	if m != ModeUnknown {
+		return m
+	}
+	if l.IsInitial() {
+		return ModeMerged
+	}
+	return ModeRules
+}
+
+// empty makes the transaction's state that of a new FIB.
+func (tx *Txn) empty() {
+	tx.settleLists()
+	for _, t := range tx.s.tables {
+		for _, i := range t.version().All() {
+			tx.release(i)
+		}
+	}
+	tx.ownLeaves()
+	fresh := newSnapshot(KernelVersion{})
+	fresh.leaves, fresh.gen = tx.s.leaves, tx.s.gen
+	*tx.s = *fresh
+	tx.edits, tx.ties = map[tableKey]lookup.Editor{}, nil
+	clear(tx.recheck)
+	tx.owned = ownedParts{tables: true, leaves: true, links: true, neighs: true, objects: true, owner4: true}
+	tx.dirty = true
+}
+
+// LoadRoute enters one route of a dump: behind those already there under its
+// prefix, so that dump order becomes alias order. Nothing is checked against the
+// rest. r is not kept; it may be used for the next route.
+//
+// Errors, as *[OpError]: EINVAL for a route that no dump can contain.
+func (tx *Txn) LoadRoute(r *Route) error {
+	if tx.done {
+		return ErrTxnDone
+	}
+	if err := checkLoaded(r); err != nil {
+		return err
+	}
+	tx.loadRoute(r)
+	return nil
+}
+
+func (tx *Txn) loadRoute(r *Route) {
+	if r.Table == TableUnspec || r.Src.Bits() == 0 {
+		own := *r
+		if own.Table == TableUnspec {
+			own.Table = TableMain
+		}
+		if own.Src.Bits() == 0 {
+			own.Src = netip.Prefix{}
+		}
+		r = &own
+	}
+	k := tableKey{r.Table, r.Family()}
+	if o := tx.s.objects[r.NexthopID]; r.NexthopID != 0 && o != nil && o.blackhole && r.Type == TypeBlackhole {
+		own := *r
+		own.Type = TypeUnicast // the type is the object's, see yieldList
+		r = &own
+	}
+	if k.fam == Inet {
+		tx.loadRoute4(k, r)
+	} else {
+		tx.loadRoute6(k, r)
+	}
+}
+
+func (tx *Txn) loadRoute4(k tableKey, r *Route) {
+	legs := r.Nexthops
+	if r.NexthopID == 0 {
+		legs = append(tx.legs[:0], r.Nexthops...)
+		tx.legs = legs
+		for i := range legs {
+			n := &legs[i]
+			n.Weight = max(n.Weight, 1)
+			if n.ScopeSet {
+				continue
+			}
+			n.Scope, n.ScopeSet = tx.s.loadedScope(r, n), true
+			if n.Scope == ScopeHost && n.Gateway.IsValid() && r.Scope < ScopeLink && k.id != TableMain {
+				tx.recheck[routeKey{k, r.Dst}] = true
+			}
+		}
+	}
+	a := tx.newAlias(r, legs)
+	tx.loadAlias(k, r, &a)
+}
+
+// loadRoute6 makes an alias of each leg (D3).
+func (tx *Txn) loadRoute6(k tableKey, r *Route) {
+	legs := r.Nexthops
+	if r.NexthopID != 0 || r.Type.IsReject() {
+		legs = nil
+	}
+	for i := range max(1, len(legs)) {
+		own := tx.legs[:0]
+		if i < len(legs) {
+			own = append(own, legs[i])
+			own[0].Weight = max(own[0].Weight, 1)
+			tx.legs = own
+		}
+		a := tx.newAlias(r, own)
+		tx.loadAlias(k, r, &a)
+	}
+}
+
+// loadedScope is the best guess at a scope that no dump shows (B30, K16).
+func (s *Snapshot) loadedScope(r *Route, n *Nexthop) Scope {
+	switch {
+	case r.Scope == ScopeHost:
+		return ScopeNowhere
+	case !n.Gateway.IsValid():
+		return ScopeHost
+	case n.Flags&FlagOnlink != 0 || n.Gateway.Is6():
+		return ScopeLink
+	case r.Scope >= ScopeLink:
+		return ScopeHost
+	}
+	if _, own := s.owner4[n.Gateway]; own {
+		return ScopeHost
+	}
+	return ScopeLink
+}
+
+// finishLoad settles the scopes that had to wait for the tables: a gateway of our
+// own that the route's own table resolves to a wider route on the leg's link is
+// used as a gateway. It may come several times, with what is loaded so far.
+func (tx *Txn) finishLoad() {
+	tx.settleLists()
+	for w := range tx.recheck {
+		l := tx.leafOf(w.k, w.dst)
+		t := tx.s.tables[w.k]
+		list := slices.Clone(l.plain)
+		changed := false
+		for i, a := range list {
+			legs := slices.Clone(a.legs)
+			hit := false
+			for j := range legs {
+				n := &legs[j]
+				if n.Scope != ScopeHost || !n.Gateway.IsValid() || a.scope >= ScopeLink || !tx.s.wayInTable(t, n) {
+					continue
+				}
+				n.Scope, hit = ScopeLink, true
+			}
+			if hit {
+				c := *a
+				c.legs = legs
+				list[i], changed = tx.internAlias(&c), true
+			}
+		}
+		if changed {
+			tx.setLeaf(w.k, w.dst, l.with(netip.Prefix{}, list))
+		}
+	}
+	for _, a := range tx.ties {
+		tx.settleTie(a)
+	}
+}
+
+// settleTie tells which of several links got an IPv4 address last when their
+// stamps are equal: local routes are appended, so the last one is its (E1).
+func (tx *Txn) settleTie(a netip.Addr) {
+	for _, r := range tx.leafOf(tableKey{TableLocal, Inet}, netip.PrefixFrom(a, 32)).plain {
+		if r.typ != TypeLocal || r.protocol != ProtoKernel || len(r.legs) == 0 {
+			continue
+		}
+		if l := tx.s.links[r.legs[0].Link]; l != nil && slices.ContainsFunc(l.addrs4, func(x Address) bool { return x.Local == a }) {
+			tx.s.owner4[a] = l.Index
+		}
+	}
+}
+
+// wayInTable reports whether table t resolves n's gateway to a route of a scope
+// wider than host on n's link.
+func (s *Snapshot) wayInTable(t *table, n *Nexthop) bool {
+	m, ok := t.lpm.Lookup(n.Gateway)
+	for ; ok; m, ok = t.lpm.Shorter(n.Gateway, int(m.Bits)) {
+		for _, a := range s.leaves.at(m.Index).plain {
+			for _, x := range s.legs(a) {
+				if x.Link == n.Link && !a.typ.IsReject() {
+					return a.scope < ScopeHost
+				}
+			}
+		}
+	}
+	return false
+}
+
+func (tx *Txn) ownLinks() {
+	if !tx.owned.links {
+		tx.s.links, tx.s.linkOrder, tx.owned.links = maps.Clone(tx.s.links), slices.Clone(tx.s.linkOrder), true
+	}
+	tx.dirty = true
+}

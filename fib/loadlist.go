@@ -1,0 +1,97 @@
+package fib
+
+import (
+	"cmp"
+	"net/netip"
+	"slices"
+)
+
+// routeKey names the routes of one prefix in one table.
+type routeKey struct {
+	k   tableKey
+	dst netip.Prefix
+}
+
+// loadingLeaf is the list of a prefix with several routes while they are loaded.
+// It becomes a leaf when all are there: interning each length that it passes
+// through would cost the square of the last.
+type loadingLeaf struct {
+	plain []*alias
+	bySrc map[netip.Prefix][]*alias
+}
+
+// loadAlias enters a behind the aliases of r's prefix. It allocates nothing for a
+// route that stands alone under its prefix and differs from others in that only.
+func (tx *Txn) loadAlias(k tableKey, r *Route, a *alias) {
+	tx.ownLeaves()
+	p := tx.in.alias(a)
+	tx.res.RoutesAdded++
+	key := routeKey{k, r.Dst}
+	if len(tx.loading) > 0 {
+		if l := tx.loading[key]; l != nil {
+			l.add(r.Src, p.alias)
+			return
+		}
+	}
+	if r.Src.IsValid() {
+		tx.startList(key, tx.leafOf(k, r.Dst)).add(r.Src, p.alias)
+		return
+	}
+	i := p.single - 1
+	if p.single == 0 {
+		i = tx.in.leaf(&tx.s.leaves, &leaf{plain: []*alias{p.alias}})
+	}
+	tx.retain(i)
+	if old, had := tx.edit(k, true).Insert(r.Dst, i); had {
+		tx.startList(key, tx.s.leaves.at(old)).add(r.Src, p.alias)
+		tx.release(old)
+	}
+}
+
+// startList begins the list of a prefix with what is there.
+func (tx *Txn) startList(key routeKey, before *leaf) *loadingLeaf {
+	l := &loadingLeaf{plain: slices.Clone(before.plain)}
+	for _, s := range before.bySrc {
+		for _, a := range s.list {
+			l.add(s.src, a)
+		}
+	}
+	tx.loading[key] = l
+	return l
+}
+
+func (l *loadingLeaf) add(src netip.Prefix, a *alias) {
+	if !src.IsValid() {
+		l.plain = append(l.plain, a)
+		return
+	}
+	if l.bySrc == nil {
+		l.bySrc = map[netip.Prefix][]*alias{}
+	}
+	l.bySrc[src] = append(l.bySrc[src], a)
+}
+
+// settleLists makes leaves of the lists under way. Whatever else reads or changes
+// routes within the transaction comes after it.
+func (tx *Txn) settleLists() {
+	for key, l := range tx.loading {
+		n := &leaf{plain: l.plain}
+		for src, list := range l.bySrc {
+			n.bySrc = append(n.bySrc, srcList{src, list})
+		}
+		slices.SortFunc(n.bySrc, func(a, b srcList) int {
+			return cmp.Or(cmp.Compare(b.src.Bits(), a.src.Bits()), a.src.Addr().Compare(b.src.Addr()))
+		})
+		tx.setLeaf(key.k, key.dst, n)
+	}
+	clear(tx.loading)
+}
+
+// ended reports whether the transaction is over. Every operation but the loading
+// of one more route begins with it.
+func (tx *Txn) ended() bool {
+	if !tx.done && len(tx.loading) > 0 {
+		tx.settleLists()
+	}
+	return tx.done
+}

@@ -1,0 +1,340 @@
+package fib
+
+import "net/netip"
+
+// selectPath4 settles on a leg of the route that was found (B16–B24). Only output
+// lookups have a source preference and choose among default routers.
+func (w *walk) selectPath4(h *hit, output bool) {
+	if w.key.Oif != 0 {
+		return // the first leg on it stands: B16
+	}
+	legs := w.s.legs(h.alias)
+	if len(legs) > 1 {
+		w.multipath4(h, legs, output)
+	} else if output && h.prefix.Bits() == 0 && h.alias.typ == TypeUnicast {
+		w.defaultRouter(h)
+	}
+}
+
+// multipath4 chooses among several legs by hash.
+func (w *walk) multipath4(h *hit, legs []Nexthop, output bool) {
+	c := choice4{w: w, legs: legs, bounds: h.alias.bounds, obj: h.obj, stay: h.leg}
+	if h.obj != nil {
+		c.bounds = h.obj.bounds
+	} else if output && w.s.kernel.AtLeast(6, 16) && w.f.Src.IsValid() && !w.f.Src.IsUnspecified() {
+		c.src, c.alias = w.f.Src, h.alias
+	}
+	v, known := w.hash()
+	leg := c.at(v)
+	if !known && c.open(leg) {
+		w.und |= UndeterminedHash
+	}
+	h.leg, h.nh = leg, legs[leg]
+	if w.telling() {
+		w.tellChoice4(&c, leg, h)
+	}
+}
+
+// choice4 is one multipath choice as a function of the hash.
+type choice4 struct {
+	w      *walk
+	legs   []Nexthop
+	bounds []int32
+	obj    *object
+	stay   int        // what stands if no leg is eligible
+	src    netip.Addr // the flow's source, where legs are preferred by theirs; zero: they are not
+	alias  *alias     // with src
+}
+
+// at is the leg that hash v leads to.
+func (c *choice4) at(v uint32) int {
+	if c.obj != nil {
+		return c.w.memberAt(c.obj, v)
+	}
+	if !c.w.s.kernel.AtLeast(6, 16) {
+		return c.plainAt(v)
+	}
+	best, leg := -1, c.stay
+	for i := range c.legs {
+		if !c.eligible(i) {
+			continue
+		}
+		score := 0
+		if c.src.IsValid() && c.w.legSource4(c.alias, nil, &c.legs[i]) == c.src {
+			score = 2
+		}
+		if int64(v) <= int64(c.bounds[i]) {
+			score++
+		}
+		if score > best {
+			best, leg = score, i
+		}
+	}
+	return leg
+}
+
+// plainAt is the choice before Linux 6.16: by hash alone.
+func (c *choice4) plainAt(v uint32) int {
+	first := -1
+	for i := range c.legs {
+		if c.w.s.sysctls.MultipathUseNeigh {
+			if !c.w.goodLeg4(&c.legs[i]) {
+				continue
+			}
+			if first < 0 {
+				first = i
+			}
+		}
+		if int64(v) <= int64(c.bounds[i]) {
+			return i
+		}
+	}
+	if first >= 0 {
+		return first
+	}
+	return c.stay
+}
+
+func (c *choice4) eligible(i int) bool {
+	return c.bounds[i] >= 0 && (!c.w.s.sysctls.MultipathUseNeigh || c.w.goodLeg4(&c.legs[i]))
+}
+
+// open reports whether other hashes lead elsewhere than to leg.
+func (c *choice4) open(leg int) bool {
+	if len(c.legs) < 2 {
+		return false
+	}
+	if c.obj != nil && c.obj.Resilient {
+		for v := range c.w.bucketCount(c.obj) {
+			if c.at(uint32(v)) != leg {
+				return true
+			}
+		}
+		return false
+	}
+	for _, b := range c.bounds {
+		if b >= 0 && c.at(uint32(b)) != leg {
+			return true
+		}
+	}
+	return c.at(hashSpace-1) != leg
+}
+
+// goodLeg4 reports whether the neighbour of a leg that uses its gateway may be up (B23).
+func (w *walk) goodLeg4(n *Nexthop) bool { return !n.usesGateway() || w.goodNeigh(n) }
+
+// goodNeigh reports whether the gateway has no neighbour entry or a valid one.
+func (w *walk) goodNeigh(n *Nexthop) bool {
+	if !n.Gateway.IsValid() {
+		return true
+	}
+	state, ok := w.s.neigh(n.Link, n.Gateway)
+	return !ok || state.Valid()
+}
+
+// usesGateway reports whether packets go to the gateway: if it is one of our own
+// addresses they do not (C12). An IPv6 gateway always counts (K16).
+func (n *Nexthop) usesGateway() bool {
+	return n.Gateway.IsValid() && (n.Gateway.Is6() || n.Scope == ScopeLink)
+}
+
+// memberAt is the member of a group that hash v leads to (B24), of both families.
+// For a single object it is 0.
+func (w *walk) memberAt(o *object, v uint32) int {
+	if len(o.members) <= 1 {
+		return 0
+	}
+	if o.Resilient {
+		return w.bucketMember(o, v)
+	}
+	late := w.s.kernel.AtLeast(6, 6)
+	stay, good := -1, false
+	for i := range o.members {
+		good = w.goodNeigh(&o.members[i])
+		if late && !good {
+			continue
+		}
+		if late && stay < 0 {
+			stay = i
+		}
+		if int64(v) > int64(o.bounds[i]) {
+			continue
+		}
+		if good {
+			return i
+		}
+		// Before 6.6 members ahead of the hash's place were never tried.
+		if stay < 0 {
+			stay = i
+		}
+	}
+	return max(stay, 0)
+}
+
+// bucketCount is the number of buckets of a resilient group.
+func (w *walk) bucketCount(o *object) int { return max(len(o.Buckets), 1) }
+
+// bucketMember is the member that holds the bucket of hash v.
+func (w *walk) bucketMember(o *object, v uint32) int {
+	if len(o.Buckets) == 0 {
+		return 0
+	}
+	id := o.Buckets[v%uint32(len(o.Buckets))]
+	for i, m := range o.ids {
+		if m == id {
+			return i
+		}
+	}
+	return 0
+}
+
+// tellChoice4 tells the choice and what share of the hash space each leg has.
+func (w *walk) tellChoice4(c *choice4, leg int, h *hit) {
+	// Not c.legs: what a step keeps of c would move the whole walk to the heap.
+	legs := w.s.legs(h.alias)
+	why := ReasonHash
+	if c.src.IsValid() && w.legSource4(c.alias, nil, &legs[leg]) == c.src {
+		why = ReasonSourceMatch
+	}
+	shares := c.shares()
+	w.ex.Legs = w.ex.Legs[:0]
+	for i := range legs {
+		n := &legs[i]
+		out := Leg{Nexthop: *n, Share: shares[i], Chosen: i == leg}
+		switch {
+		case i == leg:
+		case c.bounds[i] < 0 && n.Flags&FlagDead != 0:
+			out.Reason = ReasonDead
+		case c.bounds[i] < 0:
+			out.Reason = ReasonLinkdown
+		case shares[i] == 0 && !w.goodNeigh(n):
+			out.Reason = ReasonNeighFailed
+		default:
+			out.Reason = ReasonHash
+		}
+		w.ex.Legs = append(w.ex.Legs, out)
+	}
+	w.step(Step{Kind: StepLeg, Table: h.table, Prefix: h.prefix, Leg: leg, Nexthop: &legs[leg], Link: legs[leg].Link,
+		Reason: why, Taken: true})
+}
+
+// shares is the part of the hash space that leads to each leg.
+func (c *choice4) shares() []float64 {
+	if c.obj != nil && c.obj.Resilient {
+		out := make([]float64, len(c.legs))
+		n := c.w.bucketCount(c.obj)
+		for v := range n {
+			out[c.at(uint32(v))] += 1 / float64(n)
+		}
+		return out
+	}
+	return sharesOf(len(c.legs), c.bounds, c.at)
+}
+
+// sharesOf is the part of the hash space for which at leads to each of n legs. The
+// answer of at may change behind a bound and nowhere else.
+func sharesOf(n int, bounds []int32, at func(v uint32) int) []float64 {
+	out := make([]float64, n)
+	from := int64(0)
+	for from < hashSpace {
+		upTo := int64(hashSpace - 1)
+		for _, b := range bounds {
+			if int64(b) >= from && int64(b) < upTo {
+				upTo = int64(b)
+			}
+		}
+		out[at(uint32(upTo))] += float64(upTo+1-from) / hashSpace
+		from = upTo + 1
+	}
+	return out
+}
+
+// defaultRouter chooses among equal default routes by the state of their
+// gateways (B18). The kernel remembers its last choice, which nobody can read:
+// what a first lookup would choose is taken, and where a later one might differ
+// the decision says so.
+func (w *walk) defaultRouter(h *hit) {
+	l := w.s.leafAt(w.s.table(Inet, h.table), h.prefix)
+	if l == nil || len(l.plain) < 2 {
+		return
+	}
+	a, n := w.routerAfter(l.plain, h, -1)
+	for last := range n {
+		if b, _ := w.routerAfter(l.plain, h, last); b != a {
+			w.und |= UndeterminedDefaultRouter
+		}
+	}
+	if a == nil || a == h.alias {
+		return
+	}
+	h.alias, h.leg, h.obj, h.nh = a, 0, nil, Nexthop{}
+	if a.nhid != 0 {
+		h.obj = w.s.objects[a.nhid]
+	}
+	if legs := w.s.legs(a); len(legs) > 0 {
+		h.nh = legs[0]
+	}
+	if w.telling() {
+		r := w.s.routeOf(h.table, h.prefix, netip.Prefix{}, a)
+		w.step(Step{Kind: StepRoute, Table: h.table, Prefix: h.prefix, Route: &r, Reason: ReasonDefaultRouter, Taken: true})
+	}
+}
+
+// routerAfter is the default route chosen when the last choice was number last,
+// nil if the one found stands, and the number of candidates.
+func (w *walk) routerAfter(list []*alias, h *hit, last int) (chosen *alias, candidates int) {
+	var candidate, resort *alias
+	order, resortAt := -1, -1
+	priority, tos := h.alias.priority, uint8(0)
+	for _, a := range list {
+		if a.tos != 0 && a.tos != w.key.TOS&0x1c {
+			continue
+		}
+		if a.priority > priority && a.tos == tos {
+			if tos != 0 {
+				continue
+			}
+			break
+		}
+		if a.flags&RouteFlags(FlagDead) != 0 {
+			continue
+		}
+		tos, priority = a.tos, a.priority
+		legs := w.s.legs(a)
+		if a.scope != h.alias.scope || a.typ != TypeUnicast || len(legs) == 0 || !legs[0].usesGateway() {
+			continue
+		}
+		if candidate == nil && a != h.alias {
+			break
+		}
+		if candidate != nil && chosen == nil && w.routerAlive(candidate, order, last, &resort, &resortAt) {
+			chosen = candidate
+		}
+		candidate = a
+		order++
+	}
+	switch {
+	case order <= 0:
+		return nil, 0
+	case chosen != nil:
+	case w.routerAlive(candidate, order, last, &resort, &resortAt):
+		chosen = candidate
+	default:
+		chosen = resort
+	}
+	return chosen, order + 1
+}
+
+// routerAlive reports whether candidate number order is taken at once; if not, it
+// may become the last resort.
+func (w *walk) routerAlive(a *alias, order, last int, resort **alias, resortAt *int) bool {
+	n := &w.s.legs(a)[0]
+	state, ok := w.s.neigh(n.Link, n.Gateway)
+	if !ok || state == NeighReachable || state.Valid() && order != last {
+		return true
+	}
+	if state.Valid() || *resortAt < 0 && order > last && state != NeighIncomplete {
+		*resort, *resortAt = a, order
+	}
+	return false
+}

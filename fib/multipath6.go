@@ -1,0 +1,114 @@
+package fib
+
+import "github.com/fibula-net/fibula/internal/errno"
+
+// settle6 turns the choice of a table lookup into its hit: a leg by hash where there
+// are several (D20, D22), or the error of a reject route. The hit is filled in for
+// an error as well.
+func (w *walk) settle6(t *table, q *query6, p *pick6, h *hit) (outcome, Errno) {
+	dst, _ := q.dst.Prefix(p.bits)
+	*h = hit{alias: p.alias, table: t.id, prefix: dst, src: p.src, rule: h.rule}
+	if p.alias.nhid == 0 {
+		w.chooseSibling6(q, p, h)
+		h.nh = w.s.legs6(h.alias)[0]
+	} else {
+		h.obj = w.s.objects[p.alias.nhid]
+		if h.obj.blackhole {
+			return rejected, EINVAL
+		}
+		if h.obj.IsGroup() {
+			h.leg = w.chooseMember6(h.obj, h)
+		}
+		h.nh = h.obj.members[h.leg]
+	}
+	switch typ := h.alias.typ; {
+	case typ == TypeThrow && w.gateway6:
+		return rejected, ENETUNREACH
+	case typ == TypeThrow:
+		h.alias = nil
+		return passOn, errno.EAGAIN
+	case typ.IsReject():
+		return rejected, errnoOf(typ)
+	}
+	return found, 0
+}
+
+// isSibling6 reports whether b is a leg of the multipath route that a is a leg of.
+func isSibling6(a, b *alias) bool { return b.priority == a.priority && b.ecmpAble() }
+
+// chooseSibling6 selects by hash among the chosen alias and its siblings (D20).
+func (w *walk) chooseSibling6(q *query6, p *pick6, h *hit) {
+	if !p.alias.ecmpAble() {
+		return
+	}
+	var total uint64
+	legs, alternatives := 0, 0
+	for i, a := range p.list {
+		if !isSibling6(p.alias, a) {
+			continue
+		}
+		if i == p.at {
+			h.leg = legs
+		}
+		legs++
+		if n := &a.legs[0]; w.unusable6(n) == ReasonNone {
+			total += weightOf(n)
+			if _, why := w.s.score6(a, n, q, q.reach); why == ReasonNone && i != p.at {
+				alternatives++
+			}
+		}
+	}
+	if legs < 2 {
+		return
+	}
+	if hash, known := w.hash(); known {
+		h.alias, h.leg = w.siblingAt6(q, p, total, int32(hash), h.leg)
+	} else if alternatives > 0 {
+		w.und |= UndeterminedHash
+	}
+	if w.telling() {
+		w.tellSiblings6(q, p, total, h)
+	}
+}
+
+// siblingAt6 returns the sibling whose share of the hash space holds hash, and its
+// position. One that is not eligible leaves the choice as it was. Neighbours count
+// here whenever conf.all.forwarding is off, even if in the end the table was
+// searched without regard to them.
+func (w *walk) siblingAt6(q *query6, p *pick6, total uint64, hash int32, own int) (*alias, int) {
+	var sum uint64
+	at := -1
+	for _, a := range p.list {
+		if !isSibling6(p.alias, a) {
+			continue
+		}
+		at++
+		n := &a.legs[0]
+		if w.unusable6(n) != ReasonNone {
+			continue
+		}
+		sum += weightOf(n)
+		if hash > boundAt(sum, total) {
+			continue
+		}
+		if score, _ := w.s.score6(a, n, q, q.reach); score >= 0 {
+			return a, at
+		}
+		break
+	}
+	return p.alias, own
+}
+
+// chooseMember6 selects a member of a group by hash, whatever its link (D22).
+func (w *walk) chooseMember6(o *object, h *hit) int {
+	hash, known := w.hash()
+	c := choice4{w: w, legs: o.members, bounds: o.bounds, obj: o}
+	leg := c.at(hash)
+	if !known && c.open(leg) {
+		w.und |= UndeterminedHash
+	}
+	if w.telling() {
+		w.tellMembers6(&c, h, leg)
+	}
+	return leg
+}

@@ -1,0 +1,124 @@
+package fib
+
+// Resolve answers a flow as the kernel would (RTM_GETROUTE): the rules choose
+// tables, a table the longest prefix that has a usable route, the route a leg, a
+// source address and the rest.
+//
+// A destination without address is ::, as in the kernel; a 4-in-6 address is an
+// IPv6 one and is not unmapped; zones are ignored, the oif says it. A source of the
+// other family is refused with EINVAL. What nobody outside the kernel can know is
+// marked in [Decision.Undetermined] and answered with the likeliest way.
+//
+// Resolve is safe for concurrent use; it takes no lock, waits for nobody and does
+// not allocate. It costs O(rules visited) and per table one longest match, plus one
+// more for each prefix whose routes did not fit.
+//
+// It follows section K of the description of the kernel's lookup;
+// docs/kernel-semantics.md, section I, tells where kernels differ.
+func (s *Snapshot) Resolve(f Flow) Decision {
+	var d Decision
+	w := newWalk(s, f, nil)
+	w.run(&d)
+	return d
+}
+
+// Explain gives the answer of [Snapshot.Resolve] with its story. It takes the
+// reference walk, which looks at one prefix length after the other as the
+// description has it, and so checks Resolve.
+//
+// Explain is safe for concurrent use. It allocates freely and is no faster than a
+// person reads. Rules, routes and nexthops in the steps are read-only.
+func (s *Snapshot) Explain(f Flow) Explanation {
+	e := Explanation{Flow: f}
+	w := newWalk(s, f, &e)
+	w.run(&e.Decision)
+	if e.Decision.HasRoute {
+		r := s.routeOf(w.h.table, w.h.prefix, w.h.src, w.h.alias)
+		e.Route = &r
+	}
+	end := Step{Kind: StepResult, Reason: ReasonSelected, Taken: e.Decision.Errno == 0, Errno: e.Decision.Errno, RuleIndex: -1}
+	if e.Decision.HasRule {
+		end.RuleIndex = int(e.Decision.RuleIndex)
+	}
+	if !end.Taken {
+		end.Reason = ReasonReject
+		if !e.Decision.HasRoute && !e.Decision.HasRule {
+			end.Reason = ReasonNone
+		}
+	} else {
+		end.Table, end.Prefix, end.Route = e.Decision.Table, e.Decision.Prefix, e.Route
+		end.Link, end.Addr = e.Decision.Link, e.Decision.Gateway
+	}
+	e.Steps = append(e.Steps, end)
+	return e
+}
+
+// FibMatch returns what the kernel answers with RTM_F_FIB_MATCH ("fibmatch"): the
+// route behind the decision as stored, of the decision's type (C14). An IPv6
+// multipath route starts with the leg that was chosen, the others follow in their
+// order round it (D23).
+//
+// It is false when the flow is refused, and with EHOSTUNREACH when the answer has
+// no route behind it. Safe for concurrent use; allocates.
+func (s *Snapshot) FibMatch(f Flow) (Decision, Route, bool) {
+	var d Decision
+	w := newWalk(s, f, nil)
+	w.run(&d)
+	if d.Errno != 0 {
+		return d, Route{}, false
+	}
+	h := &w.h
+	if h.alias == nil {
+		d.Errno = EHOSTUNREACH
+		return d, Route{}, false
+	}
+	r := s.routeOf(h.table, h.prefix, h.src, h.alias)
+	if w.fam == Inet {
+		r.Type, r.TOS = d.Type, h.tos
+		return d, r, true
+	}
+	if h.alias.ecmpAble() {
+		r.Nexthops = append(r.Nexthops, s.siblingsAfter(h)...)
+	}
+	return d, r, true
+}
+
+// siblingsAfter are the legs of the IPv6 multipath route of h but its own, in ring
+// order.
+func (s *Snapshot) siblingsAfter(h *hit) []Nexthop {
+	l := s.leafAt(s.table(Inet6, h.table), h.prefix)
+	if l == nil {
+		return nil
+	}
+	var before, after []Nexthop
+	seen := false
+	for _, a := range l.list(h.src) {
+		switch {
+		case a == h.alias && !seen:
+			seen = true
+		case !isSibling6(h.alias, a):
+		case seen:
+			after = append(after, a.legs[0])
+		default:
+			before = append(before, a.legs[0])
+		}
+	}
+	return append(after, before...)
+}
+
+// run answers the flow of w.
+func (w *walk) run(d *Decision) {
+	d.RuleIndex = -1
+	w.h.rule = -1
+	if s := w.f.Src; s.IsValid() && s.Is4() != (w.fam == Inet) {
+		w.fail(d, EINVAL, Step{Kind: StepCheck, Reason: ReasonSourceInvalid, Addr: s, Detail: "source and destination are of different families"})
+		return
+	}
+	if w.fam == Inet {
+		w.run4(d)
+		return
+	}
+	w.key.Dst = orUnspecified6(w.key.Dst)
+	w.f.Dst = w.key.Dst
+	w.run6(d)
+}

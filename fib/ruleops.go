@@ -1,0 +1,104 @@
+package fib
+
+import (
+	"github.com/fibula-net/fibula/rules"
+)
+
+// AddRule does what RTM_NEWRULE does and returns the rule as stored: with its
+// default priority (A2), its allocated table (A7) and normalised. Only [Excl] of
+// the flags has a meaning (A1, A4).
+//
+// The first rule added or deleted ends merged mode for ever (A8, A9).
+//
+// Possible errors, as *[OpError]: EEXIST, EINVAL, ERANGE, EAFNOSUPPORT, ENOBUFS;
+// [ErrTxnDone].
+func (tx *Txn) AddRule(q rules.Request, flags AddFlags) (rules.Rule, error) {
+	const op = "rule add"
+	if tx.ended() {
+		return rules.Rule{}, ErrTxnDone
+	}
+	var allocated TableID
+	list, r, err := tx.s.rulesOf(q.Family).Add(q, rules.AddFlags{
+		Excl: flags&Excl != 0,
+		FreeTable: func() (uint32, bool) {
+			id, ok := tx.freeTable()
+			allocated = id
+			return uint32(id), ok
+		},
+	})
+	if err != nil {
+		return rules.Rule{}, opError(op, q.Rule.String(), err)
+	}
+	if allocated != 0 {
+		tx.edit(tableKey{allocated, Inet}, true)
+	}
+	tx.setRules(q.Family, list)
+	if q.Family == Inet6 {
+		tx.s.mode6 = ModeRules
+	}
+	return r, nil
+}
+
+// DeleteRule does what RTM_DELRULE does: it removes the first rule that agrees
+// with every attribute the request carries (A5), and returns it.
+//
+// Possible errors, as *[OpError]: ENOENT, EINVAL, EAFNOSUPPORT; [ErrTxnDone].
+func (tx *Txn) DeleteRule(q rules.Request) (rules.Rule, error) {
+	if tx.ended() {
+		return rules.Rule{}, ErrTxnDone
+	}
+	list, r, err := tx.s.rulesOf(q.Family).Delete(q)
+	if err != nil {
+		return rules.Rule{}, opError("rule delete", q.Rule.String(), err)
+	}
+	tx.setRules(q.Family, list)
+	return r, nil
+}
+
+// setRules installs a changed list. An IPv4 deletion ends merged mode as an
+// addition does; an IPv6 deletion alone does not (A8, A9).
+func (tx *Txn) setRules(f Family, l *rules.List) {
+	l = l.Bind(tx.s.bindName)
+	if f == Inet {
+		tx.s.rules4, tx.s.mode4 = l, ModeRules
+		tx.s.noteRealms()
+	} else {
+		tx.s.rules6 = l
+	}
+	tx.dirty = true
+}
+
+// bindRules resolves the link names of all rules anew (A18). It follows every
+// change of links.
+func (tx *Txn) bindRules() {
+	names := make(map[string]int32, len(tx.s.links))
+	for i, l := range tx.s.links {
+		names[l.Name] = i
+	}
+	tx.s.byName = names
+	tx.s.rules4, tx.s.rules6 = tx.s.rules4.Bind(tx.s.bindName), tx.s.rules6.Bind(tx.s.bindName)
+}
+
+func (s *Snapshot) noteRealms() {
+	s.ruleRealms = false
+	for _, r := range s.rules4.All() {
+		s.ruleRealms = s.ruleRealms || r.Realms != 0
+	}
+}
+
+func (s *Snapshot) bindName(name string) (int32, bool) {
+	if l := s.links[s.byName[name]]; l != nil {
+		return l.Index, l.IsL3Master()
+	}
+	return 0, false
+}
+
+// freeTable is the lowest table id that no IPv4 table has (A7).
+func (tx *Txn) freeTable() (TableID, bool) {
+	for id := TableID(1); id != 0; id++ {
+		if id != TableMain && id != TableLocal && tx.s.tables[tableKey{id, Inet}] == nil {
+			return id, true
+		}
+	}
+	return 0, false
+}

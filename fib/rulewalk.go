@@ -1,0 +1,249 @@
+package fib
+
+import (
+	"github.com/fibula-net/fibula/rules"
+)
+
+// rules walks the policy database, or the hard-wired tables while it is not in
+// force, and fills h with what answers the flow (K.2). It is both families' only
+// way from a flow to a table.
+func (w *walk) rules(h *hit) Errno {
+	w.droppedTOS, w.realms = 0, 0
+	h.rule = -1
+	mode := w.s.mode4
+	if w.fam == Inet6 {
+		mode = w.s.mode6
+	}
+	if mode == ModeMerged {
+		if w.telling() {
+			w.step(Step{Kind: StepRule, Reason: ReasonRulesNotInForce, Taken: true, RuleIndex: -1})
+		}
+		return w.hardWired(h)
+	}
+	w.enterDomain()
+	if w.literal {
+		return w.rulesLiteral(h)
+	}
+	return w.rulesFast(h)
+}
+
+// hardWired is the lookup of a namespace whose rules were never changed: IPv4
+// looks at local and main as one table and then at default (A8, B1), IPv6 at local,
+// then main (A9).
+func (w *walk) hardWired(h *hit) Errno {
+	var out outcome
+	var e Errno
+	if w.fam == Inet {
+		if out, e = w.merged4(h); out == passOn && w.s.table(Inet, TableDefault) != nil {
+			out, e = w.table4(TableDefault, h)
+		}
+	} else if out, e = w.table6(TableLocal, h); out == passOn {
+		out, e = w.table6(TableMain, h)
+	}
+	switch out {
+	case found:
+		return 0
+	case rejected:
+		return e
+	}
+	w.step(Step{Kind: StepResult, Reason: ReasonEndOfRules, RuleIndex: -1, Errno: ENETUNREACH})
+	return ENETUNREACH
+}
+
+// rulesLiteral walks the list one rule after the other, telling each.
+func (w *walk) rulesLiteral(h *hit) Errno {
+	l := w.s.rulesOf(w.fam)
+	for i := 0; i < l.Len(); {
+		r := l.At(i)
+		matched, failed, deferred := l.Match(i, &w.key, w.s.profile)
+		if r.NotesL3Table(&w.key, failed) {
+			w.l3Noted = true
+		}
+		st := Step{Kind: StepRule, Rule: &r.Rule, RuleIndex: i, Selector: failed}
+		if !matched {
+			st.Reason = ReasonSelector
+			w.step(st)
+			i++
+			continue
+		}
+		st.Taken = true
+		switch r.Action {
+		case rules.ActNop:
+			st.Reason = ReasonNop
+			w.step(st)
+			i++
+		case rules.ActGoto:
+			if j, ok := l.Target(i); ok {
+				st.Reason = ReasonGoto
+				i = j
+			} else {
+				st.Reason, st.Taken = ReasonGotoUnresolved, false
+				i++
+			}
+			w.step(st)
+		case rules.ActLookup:
+			st.Reason, st.Table = ReasonMatched, w.tableOf(&r.Rule)
+			w.step(st)
+			und := w.und
+			out, e := w.lookup(st.Table, h)
+			if out != passOn && deferred && !w.findSource(&r.Rule, out, h) {
+				st.Reason, st.Taken = ReasonSourceNotInPrefix, false
+				w.step(st)
+				out = passOn
+			}
+			if out == rejected {
+				return w.ended(i, r, h, e)
+			}
+			if out == found {
+				by := w.suppressor(&r.Rule, h)
+				if by == rules.SuppressNone {
+					return w.ended(i, r, h, 0)
+				}
+				st.Reason, st.Taken = ReasonSuppressedLength, false
+				if by == rules.SuppressIfGroup {
+					st.Reason = ReasonSuppressedGroup
+				} else {
+					w.und = und // what was uncertain about the dropped result does not matter
+				}
+				w.step(st)
+			}
+			i++
+		default:
+			e := actionErrno(r.Action)
+			st.Reason, st.Errno = ReasonAction, e
+			w.step(st)
+			h.alias = nil
+			return w.ended(i, r, h, e)
+		}
+	}
+	w.step(Step{Kind: StepResult, Reason: ReasonEndOfRules, RuleIndex: -1, Errno: ENETUNREACH})
+	h.alias = nil
+	return ENETUNREACH
+}
+
+// rulesFast is rulesLiteral without the story.
+func (w *walk) rulesFast(h *hit) Errno {
+	l := w.s.rulesOf(w.fam)
+	n := l.Len()
+	for i := 0; i < n; i++ {
+		matched, failed, deferred := l.Match(i, &w.key, w.s.profile)
+		r := l.At(i)
+		if r.L3MDev && r.NotesL3Table(&w.key, failed) {
+			w.l3Noted = true
+		}
+		if !matched || r.Action == rules.ActNop {
+			continue
+		}
+		if r.Action == rules.ActGoto {
+			if j, ok := l.Target(i); ok {
+				i = j - 1
+			}
+			continue
+		}
+		if r.Action != rules.ActLookup {
+			h.alias = nil
+			return w.ended(i, r, h, actionErrno(r.Action))
+		}
+		und := w.und
+		out, e := w.lookup(w.tableOf(&r.Rule), h)
+		if out == passOn || deferred && !w.findSource(&r.Rule, out, h) {
+			continue
+		}
+		if out == rejected {
+			return w.ended(i, r, h, e)
+		}
+		switch w.suppressor(&r.Rule, h) {
+		case rules.SuppressNone:
+			return w.ended(i, r, h, 0)
+		case rules.SuppressPrefixLength:
+			w.und = und
+		}
+	}
+	h.alias = nil
+	return ENETUNREACH
+}
+
+// ended notes that rule i ended the walk.
+func (w *walk) ended(i int, r *rules.Entry, h *hit, e Errno) Errno {
+	h.rule = i
+	w.realms = r.Realms
+	return e
+}
+
+// actionErrno is the error of an action without a table; unknown ones behave as
+// blackhole (A6, A11).
+func actionErrno(a rules.Action) Errno {
+	switch a {
+	case rules.ActUnreachable:
+		return ENETUNREACH
+	case rules.ActProhibit:
+		return EACCES
+	}
+	return EINVAL
+}
+
+// tableOf is the table that a matching rule looks at: an l3mdev rule names that of
+// the flow's L3 domain, if the walk has noted one, and main otherwise (A26).
+func (w *walk) tableOf(r *rules.Rule) TableID {
+	if !r.L3MDev {
+		return TableID(r.Table)
+	}
+	if l := w.s.links[w.key.L3Master]; w.l3Noted && l != nil {
+		return l.VRFTable
+	}
+	return TableMain
+}
+
+// lookup looks at one table, IPv6 with the source that a rule may have found.
+func (w *walk) lookup(id TableID, h *hit) (outcome, Errno) {
+	h.alias = nil
+	if w.fam == Inet {
+		return w.table4(id, h)
+	}
+	given := w.key.Src
+	w.key.Src = w.source()
+	out, e := w.table6(id, h)
+	w.key.Src = given
+	return out, e
+}
+
+// findSource selects a source for a result of a rule that asks for it and reports
+// whether the rule's from covers it; it then is the flow's (A17).
+func (w *walk) findSource(r *rules.Rule, out outcome, h *hit) bool {
+	dev := h.nh.Link
+	if out == rejected {
+		dev = loopback // what rejects hangs on lo (D16)
+	}
+	src := w.source6(w.key.Dst, dev)
+	if !src.IsValid() || !r.From.Contains(src) {
+		return false
+	}
+	w.found6 = src
+	return true
+}
+
+// suppressor tells which suppressor of r drops the hit (A15). IPv4 judges by the
+// device of the route's first leg, IPv6 by that of the selected one.
+func (w *walk) suppressor(r *rules.Rule, h *hit) rules.Suppressor {
+	if !r.SuppressPrefixLength.Set && !r.SuppressIfGroup.Set || w.gateway6 {
+		return rules.SuppressNone
+	}
+	dev := h.nh.Link
+	if w.fam == Inet {
+		dev = 0
+		if legs := w.s.legs(h.alias); len(legs) > 0 {
+			dev = legs[0].Link
+		}
+	}
+	var by rules.Suppressor
+	if l := w.s.links[dev]; l != nil {
+		by = r.SuppressedBy(h.prefix.Bits(), l.Group)
+	} else {
+		noDevice := rules.Rule{SuppressPrefixLength: r.SuppressPrefixLength}
+		by = noDevice.SuppressedBy(h.prefix.Bits(), 0)
+	}
+	if by != rules.SuppressNone {
+		w.droppedTOS = h.tos
+	}
+	return by
+}

@@ -1,0 +1,160 @@
+package fib
+
+import (
+	"cmp"
+	"iter"
+	"maps"
+	"net/netip"
+	"slices"
+
+	"github.com/fibula-net/fibula/rules"
+)
+
+// routeOf is the route that alias a under dst (and src) in table t stands for.
+// The legs of an object route are those of the object.
+func (s *Snapshot) routeOf(t TableID, dst, src netip.Prefix, a *alias) Route {
+	r := Route{
+		Table: t, Dst: dst, Src: src, TOS: a.tos, Priority: a.priority, Type: a.typ, Scope: a.scope,
+		Protocol: a.protocol, Flags: a.flags, PrefSrc: a.prefSrc, Pref: a.pref, Expires: a.expires,
+		NexthopID: a.nhid, Nexthops: slices.Clone(s.legs(a)),
+	}
+	if a.metrics != nil {
+		r.Metrics = *a.metrics
+	}
+	return r
+}
+
+// Tables yields the ids of the tables of a family in ascending order.
+func (s *Snapshot) Tables(f Family) iter.Seq[TableID] {
+	return func(yield func(TableID) bool) {
+		for _, k := range s.sortedTables() {
+			if k.fam == f && !yield(k.id) {
+				return
+			}
+		}
+	}
+}
+
+func (s *Snapshot) sortedTables() []tableKey {
+	return slices.SortedFunc(maps.Keys(s.tables), func(a, b tableKey) int {
+		return cmp.Or(cmp.Compare(a.fam, b.fam), cmp.Compare(a.id, b.id))
+	})
+}
+
+// Routes yields every route, IPv4 first, by table, then by prefix as
+// [netip.Prefix.Compare] orders them, and under one prefix in alias order. Legs of
+// an IPv6 multipath route that agree in everything else come as one route.
+//
+// The iterator runs over this snapshot and may be used several times. Routes are
+// copies.
+func (s *Snapshot) Routes() iter.Seq[Route] {
+	return func(yield func(Route) bool) {
+		for _, k := range s.sortedTables() {
+			for r := range s.RoutesOf(k.fam, k.id) {
+				if !yield(r) {
+					return
+				}
+			}
+		}
+	}
+}
+
+// RoutesOf yields the routes of one table, in the order of [Snapshot.Routes].
+func (s *Snapshot) RoutesOf(f Family, id TableID) iter.Seq[Route] {
+	return func(yield func(Route) bool) {
+		t := s.table(f, id)
+		if t == nil {
+			return
+		}
+		for p, i := range t.version().All() {
+			l := s.leaves.at(i)
+			if !s.yieldList(t, p, netip.Prefix{}, l.plain, yield) {
+				return
+			}
+			for _, src := range l.bySrc {
+				if !s.yieldList(t, p, src.src, src.list, yield) {
+					return
+				}
+			}
+		}
+	}
+}
+
+func (s *Snapshot) yieldList(t *table, dst, src netip.Prefix, list []*alias, yield func(Route) bool) bool {
+	for i := 0; i < len(list); i++ {
+		r := s.routeOf(t.id, dst, src, list[i])
+		if s.isBlackhole(list[i]) {
+			r.Type = TypeBlackhole // as dumps show it
+		}
+		for t.fam == Inet6 && i+1 < len(list) && list[i].ecmpAble() && siblingsAgree(list[i], list[i+1]) {
+			i++
+			r.Nexthops = append(r.Nexthops, list[i].legs[0])
+		}
+		if !yield(r) {
+			return false
+		}
+	}
+	return true
+}
+
+// siblingsAgree reports whether two IPv6 aliases are legs of one multipath route
+// and differ in nothing else.
+func siblingsAgree(a, b *alias) bool {
+	if !b.ecmpAble() {
+		return false
+	}
+	x, y := *a, *b
+	x.legs, y.legs = nil, nil
+	return string(x.appendKey(nil)) == string(y.appendKey(nil))
+}
+
+// Rules returns the rules of a family in list order.
+func (s *Snapshot) Rules(f Family) []rules.Rule {
+	l := s.rulesOf(f)
+	out := make([]rules.Rule, 0, l.Len())
+	for _, r := range l.All() {
+		out = append(out, r)
+	}
+	return out
+}
+
+// State returns everything the snapshot holds as plain data, routes included.
+// Loading it into another FIB gives a FIB with the same answers.
+func (s *Snapshot) State() *State {
+	st := &State{
+		Kernel: s.kernel, Sysctls: s.sysctls, Mode4: s.mode4, Mode6: s.mode6, UserLocalRoutes: s.userLocal,
+		AddrLabels: slices.Clone(s.labels),
+	}
+	for _, i := range s.linkOrder {
+		l := s.links[i]
+		st.Links = append(st.Links, l.copied())
+		st.Addresses = append(append(st.Addresses, l.addrs4...), l.addrs6...)
+	}
+	st.Rules = append(s.Rules(Inet), s.Rules(Inet6)...)
+	st.Routes = slices.Collect(s.Routes())
+	for _, id := range slices.Sorted(maps.Keys(s.objects)) {
+		o := s.objects[id].NexthopObject
+		o.Group, o.Buckets = slices.Clone(o.Group), slices.Clone(o.Buckets)
+		st.Nexthops = append(st.Nexthops, o)
+	}
+	for _, n := range s.neighs {
+		st.Neighbours = append(st.Neighbours, n)
+	}
+	slices.SortFunc(st.Neighbours, func(a, b Neighbour) int {
+		return cmp.Or(cmp.Compare(a.Link, b.Link), a.Addr.Compare(b.Addr))
+	})
+	return st
+}
+
+// Links yields every link, in order of creation (C22), with its addresses in the
+// kernel's order, IPv4 first (C21).
+func (s *Snapshot) Links() iter.Seq2[Link, []Address] {
+	return func(yield func(Link, []Address) bool) {
+		for _, i := range s.linkOrder {
+			l := s.links[i]
+			if !yield(l.copied(), slices.Concat(l.addrs4, l.addrs6)) {
+				return
+			}
+		}
+	}
+}

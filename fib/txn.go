@@ -1,0 +1,258 @@
+package fib
+
+import (
+	"maps"
+	"net/netip"
+
+	"github.com/fibula-net/fibula/lookup"
+)
+
+// Txn is a transaction: a private next version of the FIB. Its operations see
+// each other's effects. It is not safe for concurrent use.
+type Txn struct {
+	f    *FIB
+	in   *intern
+	base *Snapshot
+	s    *Snapshot // the next version; shares with base what is not yet owned
+	done bool
+	res  Result
+
+	edits map[tableKey]lookup.Editor
+	owned ownedParts
+	dirty bool // something other than routes changed
+
+	refs    map[uint32]int32 // by leaf, to take back if the transaction fails
+	zero    []uint32         // leaves whose references went to zero
+	swapped []swappedAlias
+	legs    []Nexthop    // scratch of LoadRoute
+	ties    []netip.Addr // loaded addresses whose stamps do not tell the newest
+	loading map[routeKey]*loadingLeaf
+	recheck map[routeKey]bool // loaded legs whose scope waits for the tables (B30)
+}
+
+// ownedParts marks the parts of s that are no longer shared with base.
+type ownedParts struct {
+	tables, leaves, links, neighs, objects, owner4 bool
+}
+
+type swappedAlias struct {
+	rec   *aliasRec
+	old   *alias
+	key   string
+	known bool // the key led to rec
+}
+
+func (f *FIB) begin() *Txn {
+	base := f.cur.Load()
+	s := *base
+	f.in.epoch++
+	return &Txn{f: f, in: f.in, base: base, s: &s, edits: map[tableKey]lookup.Editor{}, refs: map[uint32]int32{},
+		loading: map[routeKey]*loadingLeaf{}, recheck: map[routeKey]bool{}, res: Result{Generation: base.gen}}
+}
+
+// Snapshot shows the transaction's own state so far, for lookups within it and to
+// list it. It is valid until the next operation; of a transaction that has ended
+// it is what was published, or the snapshot before if nothing was.
+func (tx *Txn) Snapshot() *Snapshot {
+	if !tx.ended() {
+		tx.finishLoad()
+		tx.s.legRealms = tx.in.realms > 0
+	}
+	return tx.s
+}
+
+func (tx *Txn) commit() Result {
+	tx.finishLoad()
+	if len(tx.edits) == 0 && !tx.dirty && len(tx.swapped) == 0 {
+		return tx.res
+	}
+	for k, ed := range tx.edits {
+		t := ed.Table()
+		tx.s.tables[k] = &table{id: k.id, fam: k.fam, lpm: t}
+	}
+	for _, i := range tx.zero {
+		if tx.in.leafRefs[i] == 0 && tx.s.leaves.at(i) != nil {
+			tx.in.free(&tx.s.leaves, i)
+		}
+	}
+	tx.s.legRealms = tx.in.realms > 0
+	tx.done = true
+	tx.s.gen = tx.base.gen + 1
+	tx.res.Generation, tx.res.Changed = tx.s.gen, true
+	tx.f.cur.Store(tx.s)
+	return tx.res
+}
+
+// abort takes back what the transaction did to the interned aliases and leaves;
+// everything else was private.
+func (tx *Txn) abort() {
+	if tx.done {
+		return
+	}
+	tx.settleLists() // so that their aliases are found and dropped
+	tx.done = true
+	for i := len(tx.swapped) - 1; i >= 0; i-- {
+		tx.unswap(tx.swapped[i])
+	}
+	for leaf, delta := range tx.refs {
+		tx.in.ref(tx.s.leaves, leaf, -delta)
+		if tx.in.leafRefs[leaf] == 0 && tx.s.leaves.at(leaf) != nil {
+			tx.in.free(&tx.s.leaves, leaf)
+		}
+	}
+	tx.s = tx.base // for who asks a transaction that has ended
+}
+
+// edit returns the editor of a table, which it makes if create is set; without it
+// a missing table is nil.
+func (tx *Txn) edit(k tableKey, create bool) lookup.Editor {
+	if ed := tx.edits[k]; ed != nil {
+		return ed
+	}
+	t := tx.s.tables[k]
+	if t == nil && !create {
+		return nil
+	}
+	if !tx.owned.tables {
+		tx.s.tables, tx.owned.tables = maps.Clone(tx.s.tables), true
+	}
+	tx.ownLeaves()
+	before := tx.f.engine.New()
+	if t != nil {
+		before = t.version()
+	}
+	ed := before.Edit()
+	tx.edits[k] = ed
+	tx.s.tables[k] = &table{id: k.id, fam: k.fam, lpm: ed}
+	return ed
+}
+
+// ownLeaves makes the list of pages of leaves the transaction's own, not the pages.
+func (tx *Txn) ownLeaves() {
+	if !tx.owned.leaves {
+		tx.s.leaves, tx.owned.leaves = append(leafPages(nil), tx.s.leaves...), true
+	}
+}
+
+// leafOf returns the leaf under p, or an empty one.
+func (tx *Txn) leafOf(k tableKey, p netip.Prefix) *leaf {
+	if l := tx.s.leafAt(tx.s.tables[k], p); l != nil {
+		return l
+	}
+	return &leaf{}
+}
+
+// setLeaf puts l under p, or removes p if l is empty.
+func (tx *Txn) setLeaf(k tableKey, p netip.Prefix, l *leaf) {
+	ed := tx.edit(k, true)
+	if l.empty() {
+		if old, ok := ed.Delete(p); ok {
+			tx.release(old)
+		}
+		return
+	}
+	i := tx.in.leaf(&tx.s.leaves, l)
+	tx.retain(i)
+	if old, ok := ed.Insert(p, i); ok {
+		tx.release(old)
+	}
+}
+
+func (tx *Txn) retain(i uint32) {
+	tx.in.ref(tx.s.leaves, i, 1)
+	tx.refs[i]++
+}
+
+func (tx *Txn) release(i uint32) {
+	tx.in.ref(tx.s.leaves, i, -1)
+	tx.refs[i]--
+	if tx.in.leafRefs[i] == 0 {
+		tx.zero = append(tx.zero, i)
+	}
+}
+
+// eachPrefix calls fn for every prefix of a table as it stands now. fn may change
+// the table.
+func (tx *Txn) eachPrefix(k tableKey, fn func(netip.Prefix, *leaf)) {
+	t := tx.s.tables[k]
+	if t == nil {
+		return
+	}
+	for p, i := range t.version().All() {
+		fn(p, tx.s.leaves.at(i))
+	}
+}
+
+// swapAliases replaces aliases in place, everywhere they stand: fn returns what
+// takes the place of an alias, or nil to leave it. It costs the number of
+// distinct leaves, not of routes.
+func (tx *Txn) swapAliases(fn func(*alias) *alias) {
+	changed := map[uint32]*alias{}
+	for _, r := range tx.in.aliasRecs {
+		if r == nil {
+			continue
+		}
+		n := fn(r.alias)
+		if n == nil {
+			continue
+		}
+		n.id = r.id
+		w := swappedAlias{rec: r, old: r.alias, key: r.key, known: tx.in.aliases[r.key] == r}
+		tx.swapped = append(tx.swapped, w)
+		if w.known {
+			delete(tx.in.aliases, r.key)
+		}
+		r.alias, r.key = n, string(n.appendKey(nil))
+		if tx.in.aliases[r.key] == nil {
+			tx.in.aliases[r.key] = r
+		}
+		changed[n.id] = n
+	}
+	if len(changed) == 0 {
+		return
+	}
+	tx.ownLeaves()
+	for k := range tx.s.leaves {
+		for j, l := range tx.s.leaves[k].leaves {
+			if l == nil {
+				continue
+			}
+			if n := l.swap(changed); n != nil {
+				tx.in.setLeaf(&tx.s.leaves, uint32(k*leafPageSize+j), n)
+			}
+		}
+	}
+}
+
+func (tx *Txn) unswap(w swappedAlias) {
+	if tx.in.aliases[w.rec.key] == w.rec {
+		delete(tx.in.aliases, w.rec.key)
+	}
+	w.rec.alias, w.rec.key = w.old, w.key
+	if w.known {
+		tx.in.aliases[w.key] = w.rec
+	}
+}
+
+// swap returns l with the changed aliases in place, or nil if it has none.
+func (l *leaf) swap(changed map[uint32]*alias) *leaf {
+	hit := false
+	l.each(func(a *alias) { hit = hit || changed[a.id] != nil })
+	if !hit {
+		return nil
+	}
+	list := func(as []*alias) []*alias {
+		out := make([]*alias, len(as))
+		for i, a := range as {
+			if out[i] = changed[a.id]; out[i] == nil {
+				out[i] = a
+			}
+		}
+		return out
+	}
+	n := &leaf{plain: list(l.plain)}
+	for _, s := range l.bySrc {
+		n.bySrc = append(n.bySrc, srcList{s.src, list(s.list)})
+	}
+	return n
+}

@@ -1,0 +1,76 @@
+package fib
+
+import "net/netip"
+
+func (tx *Txn) checkRoute6(r *Route) error {
+	switch {
+	case r.TOS != 0:
+		return refuse(EINVAL, "IPv6 routes have no TOS")
+	case r.Type > TypeXResolve || r.Type == TypeNAT || r.Type == TypeXResolve:
+		return refuse(EINVAL, "route type %v is not for IPv6", r.Type)
+	case r.NexthopID != 0 && (len(r.Nexthops) > 0 || r.Src.IsValid()):
+		return refuse(EINVAL, "a nexthop object excludes nexthops and a source prefix")
+	}
+	if r.NexthopID != 0 {
+		o := tx.s.objects[r.NexthopID]
+		if o == nil {
+			return refuse(EINVAL, "there is no nexthop object %d", r.NexthopID)
+		}
+		if err := o.fitsInet6(); err != nil {
+			return err
+		}
+		return tx.checkPrefSrc6(r, firstLink(o.members))
+	}
+	if r.Type.IsReject() {
+		r.Nexthops, r.Pref = nil, PrefMedium // such routes hang on lo, whatever is asked for (D52)
+		return tx.checkPrefSrc6(r, loopback)
+	}
+	if len(r.Nexthops) == 0 {
+		return refuse(ENODEV, "neither a link nor a gateway is given")
+	}
+	for i := range r.Nexthops {
+		n := &r.Nexthops[i]
+		n.Scope, n.ScopeSet = 0, false // a matter of IPv4
+		if len(r.Nexthops) > 1 && !n.Gateway.IsValid() {
+			return refuse(EINVAL, "each nexthop of a multipath route needs a gateway")
+		}
+		if err := tx.checkLeg6(r.Table, r.PrefSrc, n); err != nil {
+			return err
+		}
+		if tx.s.links[n.Link].loopback() && r.Type != TypeLocal {
+			r.Pref = PrefMedium // a reject in disguise (D17)
+		}
+		for j := range i {
+			if r.Nexthops[j].Link == n.Link && r.Nexthops[j].Gateway == n.Gateway && r.Nexthops[j].Encap == n.Encap {
+				return refuse(EEXIST, "nexthop via %v appears twice", n.Gateway)
+			}
+		}
+		if r.Type != TypeLocal {
+			tx.markLinkdown(n)
+		}
+		if err := tx.checkPrefSrc6(r, n.Link); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func firstLink(legs []Nexthop) int32 {
+	if len(legs) == 0 {
+		return loopback
+	}
+	return legs[0].Link
+}
+
+// checkPrefSrc6: a preferred source is an address of ours, seen from the link of
+// the leg (D53).
+func (tx *Txn) checkPrefSrc6(r *Route, dev int32) error {
+	if !r.PrefSrc.IsValid() || r.PrefSrc.IsUnspecified() {
+		r.PrefSrc = netip.Addr{}
+		return nil
+	}
+	if !tx.s.ownsAddress6(r.PrefSrc, dev, false, true) {
+		return refuse(EINVAL, "preferred source %v is not an address of this host", r.PrefSrc)
+	}
+	return nil
+}

@@ -1,0 +1,135 @@
+package fib_test
+
+import (
+	"fmt"
+	"net/netip"
+	"slices"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+
+	"github.com/fibula-net/fibula/fib"
+	"github.com/fibula-net/fibula/rules"
+)
+
+// The links of vrfState: d0 is a slave of red, d1 belongs to no VRF, d3 is a slave
+// without address.
+const (
+	vrfD0 = iota + 2
+	vrfD1
+	vrfRed
+	vrfD3
+)
+
+// vrfState is the setting of section L: red has table 100, d0 10.1.0.1/24 and d1
+// 10.2.0.1/24, main a default route through d1.
+func vrfState(k fib.KernelVersion) *fib.State {
+	st := &fib.State{Kernel: k, Sysctls: fib.DefaultSysctls(), Mode4: fib.ModeRules, Mode6: fib.ModeRules}
+	up := fib.LinkUp | fib.LinkLowerUp
+	st.Links = []fib.Link{
+		{Index: 1, Name: "lo", Flags: up | fib.LinkLoopback, MTU: 65536},
+		{Index: vrfD0, Name: "d0", Flags: up, MTU: 1500, Master: vrfRed},
+		{Index: vrfD1, Name: "d1", Flags: up, MTU: 1500},
+		{Index: vrfRed, Name: "red", Flags: up, MTU: 65575, Kind: "vrf", VRFTable: 100},
+		{Index: vrfD3, Name: "d3", Flags: up, MTU: 1500, Master: vrfRed},
+	}
+	st.Rules = append(slices.Collect(initialRules(fib.Inet)),
+		rules.Rule{Family: fib.Inet, Priority: 1000, Action: rules.ActLookup, L3MDev: true})
+	for _, a := range []struct {
+		link        int32
+		addr        string
+		main, local fib.TableID
+	}{{vrfD0, "10.1.0.1/24", 100, 100}, {vrfD1, "10.2.0.1/24", fib.TableMain, fib.TableLocal}} {
+		p := netip.MustParsePrefix(a.addr)
+		host, _ := p.Addr().Prefix(32)
+		leg := []fib.Nexthop{{Link: a.link}}
+		st.Addresses = append(st.Addresses, fib.Address{Link: a.link, Local: p.Addr(), Prefix: p})
+		st.Routes = append(st.Routes,
+			fib.Route{Table: a.local, Dst: host, Type: fib.TypeLocal, Scope: fib.ScopeHost, PrefSrc: p.Addr(), Nexthops: leg},
+			fib.Route{Table: a.main, Dst: p.Masked(), Type: fib.TypeUnicast, Scope: fib.ScopeLink, PrefSrc: p.Addr(), Nexthops: leg})
+	}
+	st.Routes = append(st.Routes, route4("0.0.0.0/0", fib.TableMain, "10.2.0.2", vrfD1))
+	return st
+}
+
+func route4(dst string, table fib.TableID, gw string, link int32) fib.Route {
+	r := fib.Route{Table: table, Dst: netip.MustParsePrefix(dst), Type: fib.TypeUnicast, Nexthops: []fib.Nexthop{{Link: link}}}
+	if gw != "" {
+		r.Nexthops[0].Gateway = netip.MustParseAddr(gw)
+	} else {
+		r.Scope = fib.ScopeLink
+	}
+	return r
+}
+
+func TestVRF4(t *testing.T) {
+	add := func(rs ...fib.Route) func(*fib.State) {
+		return func(st *fib.State) { st.Routes = append(st.Routes, rs...) }
+	}
+	unreachable := add(fib.Route{Table: 100, Dst: netip.MustParsePrefix("0.0.0.0/0"), Type: fib.TypeUnreachable, Priority: 4278198272})
+	inRed := add(route4("0.0.0.0/0", 100, "10.1.0.2", vrfD0))
+	unnumbered := add(route4("10.20.0.0/16", 100, "", vrfD3))
+	oifRule := func(st *fib.State) {
+		inRed(st)
+		st.Routes = append(st.Routes, route4("10.9.0.0/16", 50, "10.1.0.3", vrfD0))
+		st.Rules = append(st.Rules, rules.Rule{Family: fib.Inet, Priority: 500, Action: rules.ActLookup, Oif: "red", Table: 50})
+	}
+	old := fib.KernelVersion{Major: 6, Minor: 1}
+	for _, c := range []struct {
+		name   string
+		kernel fib.KernelVersion
+		change func(*fib.State)
+		dst    string
+		oif    int32
+		want   string // type, link, gateway, source, table; or the error
+	}{
+		{name: "connected by vrf", dst: "10.1.0.5", oif: vrfRed, want: "unicast 2 - 10.1.0.1 100"},
+		{name: "connected by slave", dst: "10.1.0.5", oif: vrfD0, want: "unicast 2 - 10.1.0.1 100"},
+		{name: "invisible without vrf (L5)", dst: "10.1.0.5", want: "unicast 3 10.2.0.2 10.2.0.1 main"},
+		{name: "falls through to main (L7, L18)", dst: "10.9.1.5", oif: vrfRed, want: "unicast 3 10.2.0.2 10.1.0.1 main"},
+		{name: "no on-link fallback in a VRF (L9)", dst: "10.9.1.5", oif: vrfD0, want: "ENETUNREACH"},
+		{name: "the on-link fallback elsewhere (C7)", change: func(st *fib.State) { st.Routes = st.Routes[:len(st.Routes)-1] },
+			dst: "10.9.1.5", oif: vrfD1, want: "unicast 3 - 10.2.0.1 -"},
+		{name: "guard route", change: unreachable, dst: "10.9.1.5", oif: vrfRed, want: "EHOSTUNREACH"},
+		{name: "guard route by slave (L8)", change: unreachable, dst: "10.9.1.5", oif: vrfD0, want: "EHOSTUNREACH"},
+		{name: "own address is delivered by the VRF device (L13)", dst: "10.1.0.1", oif: vrfRed, want: "local 4 - 10.1.0.1 100"},
+		{name: "own address of the default VRF (L12)", dst: "10.2.0.1", oif: vrfRed, want: "local 1 - 10.2.0.1 local"},
+		{name: "VRF device down (L11)", change: func(st *fib.State) { inRed(st); st.Links[vrfRed-1].Flags = 0 },
+			dst: "10.9.1.5", oif: vrfRed, want: "ENETUNREACH"},
+		{name: "source from another slave (L17)", change: unnumbered, dst: "10.20.0.5", oif: vrfRed, want: "unicast 5 - 10.1.0.1 100"},
+		{name: "oif names a VRF before 6.15 (L14)", kernel: old, change: oifRule, dst: "10.9.1.5", oif: vrfRed, want: "unicast 2 10.1.0.2 10.1.0.1 100"},
+		{name: "oif names a VRF since 6.15 (L16)", change: oifRule, dst: "10.9.1.5", oif: vrfRed, want: "unicast 2 10.1.0.3 10.1.0.1 50"},
+		{name: "link-local multicast through the VRF device (L9)", dst: "224.0.0.9", oif: vrfRed, want: "multicast 4 - 10.1.0.1 -"},
+		{name: "other multicast needs a route (L9)", change: unreachable, dst: "239.1.1.1", oif: vrfRed, want: "EHOSTUNREACH"},
+		{name: "other multicast through a slave (L9)", change: unreachable, dst: "239.1.1.1", oif: vrfD0, want: "multicast 2 - 10.1.0.1 -"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			st := vrfState(c.kernel)
+			if c.change != nil {
+				c.change(st)
+			}
+			s := loaded(t, st)
+			f := fib.Flow{Dst: netip.MustParseAddr(c.dst), Oif: c.oif}
+			checkFlow(t, s, f)
+			assert.Equal(t, c.want, answer(s.Resolve(f)))
+		})
+	}
+}
+
+// answer is a decision in few words.
+func answer(d fib.Decision) string {
+	if d.Errno != 0 {
+		return d.Errno.Name()
+	}
+	addr := func(a netip.Addr) string {
+		if !a.IsValid() {
+			return "-"
+		}
+		return a.String()
+	}
+	table := "-"
+	if d.HasRoute {
+		table = d.Table.String()
+	}
+	return fmt.Sprintf("%v %d %s %s %s", d.Type, d.Link, addr(d.Gateway), addr(d.Source), table)
+}

@@ -1,0 +1,137 @@
+package fib
+
+import (
+	"errors"
+	"net/netip"
+	"slices"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/fibula-net/fibula/rules"
+)
+
+// enslaved is twoUp with d0 in the VRF red, which has table 100.
+func enslaved(t testing.TB) *FIB {
+	f := twoUp(t)
+	mustUpdate(t, f, func(tx *Txn) error {
+		d0 := ethernet(2, running)
+		d0.Master = 9
+		return errors.Join(tx.SetLink(vrf(9, "red", 100)), tx.SetLink(d0))
+	})
+	return f
+}
+
+func TestFirstVRFBringsItsRules(t *testing.T) {
+	count := func(f *FIB) (n int) {
+		for _, r := range append(f.Snapshot().Rules(Inet), f.Snapshot().Rules(Inet6)...) {
+			if r.L3MDev {
+				n++
+			}
+		}
+		return n
+	}
+	f := twoUp(t)
+	mustUpdate(t, f, func(tx *Txn) error { return tx.SetLink(vrf(9, "red", 100)) })
+	require.Equal(t, 2, count(f))
+	require.Equal(t, ModeRules, f.Snapshot().mode4)
+	require.Equal(t, ModeRules, f.Snapshot().mode6)
+	mustUpdate(t, f, func(tx *Txn) error {
+		for _, fam := range []Family{Inet, Inet6} {
+			if _, err := tx.DeleteRule(rules.RequestOf(rules.Rule{Family: fam, Priority: 1000, Action: rules.ActLookup, L3MDev: true})); err != nil {
+				return err
+			}
+		}
+		return tx.SetLink(vrf(8, "blue", 200))
+	})
+	require.Zero(t, count(f), "a rule that was deleted does not come back")
+}
+
+func TestEnslavingMovesAddressRoutes(t *testing.T) {
+	f := enslaved(t)
+	s := f.Snapshot()
+	require.Equal(t, []string{"local 10.1.0.1/32 dev 2", "unicast 10.1.0.0/24 dev 2", "broadcast 10.1.0.255/32 dev 2"}, sortedByLength(listing(s, Inet, 100)))
+	require.NotContains(t, listing(s, Inet, TableLocal), "local 10.1.0.1/32 dev 2")
+	require.Equal(t, []string{"multicast ff00::/8 dev 2"}, listing(s, Inet6, 100), "IPv6 addresses do not survive")
+	mustUpdate(t, f, func(tx *Txn) error { return tx.SetLink(ethernet(2, running)) })
+	s = f.Snapshot()
+	require.Empty(t, listing(s, Inet, 100))
+	require.Contains(t, listing(s, Inet, TableMain), "unicast 10.1.0.0/24 dev 2")
+	require.Contains(t, listing(s, Inet, TableLocal), "local 10.1.0.1/32 dev 2")
+}
+
+// sortedByLength puts /32 local before the network before the broadcast, whatever
+// the order of addresses.
+func sortedByLength(in []string) []string {
+	rank := map[byte]int{'l': 0, 'u': 1, 'b': 2}
+	slices.SortFunc(in, func(a, b string) int { return rank[a[0]] - rank[b[0]] })
+	return in
+}
+
+func TestEnslavingADownLinkLeavesNoLocalRoute(t *testing.T) {
+	f := twoUp(t)
+	d0 := ethernet(2, 0)
+	mustUpdate(t, f, func(tx *Txn) error {
+		if err := errors.Join(tx.SetLink(d0), tx.SetLink(vrf(9, "red", 100))); err != nil {
+			return err
+		}
+		d0.Master = 9
+		return tx.SetLink(d0)
+	})
+	require.Empty(t, listing(f.Snapshot(), Inet, 100))
+	d0.Flags |= running
+	mustUpdate(t, f, func(tx *Txn) error { return tx.SetLink(d0) })
+	require.Contains(t, listing(f.Snapshot(), Inet, 100), "local 10.1.0.1/32 dev 2")
+}
+
+func TestEnslavingRevivesMultipathLegs(t *testing.T) {
+	f := twoUp(t)
+	gw := func(s string) Nexthop { return Nexthop{Gateway: netip.MustParseAddr(s)} }
+	mustUpdate(t, f, func(tx *Txn) error {
+		_, err := tx.AddNexthop(NexthopObject{ID: 1, Nexthop: Nexthop{Link: 2, Gateway: netip.MustParseAddr("10.1.0.2")}}, OpAdd)
+		return errors.Join(err,
+			tx.AddRoute(Route{Dst: netip.MustParsePrefix("10.6.0.0/16"), Nexthops: []Nexthop{gw("10.1.0.2"), gw("10.2.0.2")}}, OpAdd),
+			tx.AddRoute(Route{Dst: netip.MustParsePrefix("10.7.0.0/16"), NexthopID: 1}, OpAdd),
+			tx.AddRoute(Route{Dst: netip.MustParsePrefix("10.8.0.0/16"), Nexthops: []Nexthop{gw("10.1.0.2")}}, OpAdd),
+			tx.SetLink(vrf(9, "red", 100)))
+	})
+	d0 := ethernet(2, running)
+	d0.Master = 9
+	mustUpdate(t, f, func(tx *Txn) error { return tx.SetLink(d0) })
+	require.Equal(t, []string{"unicast 10.2.0.0/24 dev 3", "unicast 10.6.0.0/16 dev 2 via 10.1.0.2 dev 3 via 10.2.0.2"}, listing(f.Snapshot(), Inet, TableMain))
+	require.Empty(t, f.Snapshot().State().Nexthops)
+}
+
+func TestDeletingAVRFKeepsItsRejects(t *testing.T) {
+	f := enslaved(t)
+	mustUpdate(t, f, func(tx *Txn) error {
+		return errors.Join(tx.AddRoute(Route{Table: 100, Dst: netip.MustParsePrefix("0.0.0.0/0"), Type: TypeUnreachable, Priority: 4278198272}, OpAdd),
+			tx.AddAddress(address(9, "10.3.0.1/24")), tx.DeleteLink(9))
+	})
+	s := f.Snapshot()
+	require.Equal(t, []string{"unreachable 0.0.0.0/0"}, listing(s, Inet, 100))
+	require.Contains(t, listing(s, Inet, TableMain), "unicast 10.1.0.0/24 dev 2", "the slave is back")
+	l, _ := s.Link(2)
+	require.Zero(t, l.Master)
+}
+
+func TestMovingBetweenVRFs(t *testing.T) {
+	f := enslaved(t)
+	d0 := ethernet(2, running)
+	d0.Master = 8
+	mustUpdate(t, f, func(tx *Txn) error { return errors.Join(tx.SetLink(vrf(8, "blue", 200)), tx.SetLink(d0)) })
+	require.Empty(t, listing(f.Snapshot(), Inet, 100))
+	require.Contains(t, listing(f.Snapshot(), Inet, 200), "unicast 10.1.0.0/24 dev 2")
+}
+
+func TestPreferredSourceFallsInTheVRFsTable(t *testing.T) {
+	f := enslaved(t)
+	a := address(2, "10.1.5.1/24")
+	mustUpdate(t, f, func(tx *Txn) error {
+		return errors.Join(tx.AddAddress(a), tx.AddRoute(Route{Table: 100, Dst: netip.MustParsePrefix("10.9.0.0/16"), PrefSrc: a.Local,
+			Nexthops: []Nexthop{{Gateway: netip.MustParseAddr("10.1.0.2")}}}, OpAdd))
+	})
+	require.Contains(t, listing(f.Snapshot(), Inet, 100), "unicast 10.9.0.0/16 dev 2 via 10.1.0.2")
+	mustUpdate(t, f, func(tx *Txn) error { return tx.DeleteAddress(a) })
+	require.NotContains(t, listing(f.Snapshot(), Inet, 100), "unicast 10.9.0.0/16 dev 2 via 10.1.0.2")
+}

@@ -1,0 +1,173 @@
+package fib
+
+import (
+	"net/netip"
+
+	"github.com/fibula-net/fibula/rules"
+)
+
+// loopback is the index that lo has in every namespace.
+const loopback = 1
+
+// outcome is how the lookup in one table ended.
+type outcome uint8
+
+const (
+	found    outcome = iota
+	passOn           // no table, no route or throw: the next rule
+	rejected         // the whole lookup ends with an error
+)
+
+// hit is what a lookup found.
+type hit struct {
+	alias  *alias
+	leg    int     // position among the legs (IPv6: among the siblings)
+	nh     Nexthop // that leg
+	table  TableID
+	prefix netip.Prefix
+	src    netip.Prefix // IPv6 source prefix; zero: none
+	tos    uint8        // of the alias that matched, even if B18 chose another
+	rule   int          // position in the list; -1: none
+	obj    *object      // the nexthop object behind the route, if any
+}
+
+// walk is one lookup under way. Resolve and Explain use the same one; with ex
+// set it takes the literal walks of rules and tables and tells the story.
+//
+// A walk lives on the stack of its caller: nothing may keep a pointer to it.
+type walk struct {
+	s     *Snapshot
+	f     Flow // as asked
+	fam   Family
+	input bool
+	key   rules.Flow // what rules and tables see (0.2), after L5
+	ex    *Explanation
+	// literal takes the walks as the description has them, one prefix length after
+	// the other, in place of the fast ones. A story is told by literal walks only.
+	literal bool
+
+	// h is what answers: Explain and FibMatch need it after the walk. h.alias is nil
+	// where no route stands behind the answer.
+	h hit
+
+	scope        Scope      // of the flow: universe but for gateway checks (B11.3, B30)
+	anyLinkstate bool       // ignore_routes_with_linkdown is not looked at
+	gateway6     bool       // a route's IPv6 gateway is looked up: no suppressors, throw is final (G4)
+	droppedTOS   uint8      // of the last IPv4 route that a suppressor dropped (C7)
+	l3Noted      bool       // a rule has noted the table of the L3 domain (A26)
+	realms       uint32     // of the rule that ended the walk (A27)
+	found6       netip.Addr // source that a FIND_SADDR rule made the flow's (A17)
+	und          Undetermined
+	hashed       bool
+	hashKnown    bool
+	hashValue    uint32
+	reverse      bool // the reverse lookup of C31: its steps are not told
+}
+
+// newWalk prepares the lookup of f: the defaults of 0.2.
+func newWalk(s *Snapshot, f Flow, ex *Explanation) walk {
+	f.Dst, f.Src = f.Dst.WithZone(""), f.Src.WithZone("")
+	w := walk{s: s, f: f, fam: f.Family(), input: f.Iif != 0, ex: ex, literal: ex != nil}
+	w.key = rules.Flow{
+		Family: w.fam, Src: f.Src, Dst: f.Dst,
+		Iif: loopback, Oif: f.Oif, Mark: f.Mark, TOS: f.TOS &^ 3,
+		FlowLabel: f.FlowLabel, UID: f.UID, IPProto: f.IPProto,
+		Sport: f.Sport, Dport: f.Dport, TunID: f.TunID,
+	}
+	if w.input {
+		w.key.Iif, w.key.Oif = f.Iif, 0
+	}
+	switch {
+	case w.fam == Inet6:
+		w.key.IPProto = f.IPProto
+		if w.input && !f.UIDSet {
+			w.key.UID = 1<<32 - 1 // no user: 0.4
+		}
+	case w.input:
+		w.key.UID, w.key.FlowLabel = 0, 0
+		switch { // 0.3
+		case !s.rules4.RequiresDissection():
+			w.key.IPProto, w.key.Sport, w.key.Dport = 0, 0, 0
+		case f.IPProto == 0:
+			w.key.IPProto = protoUDP
+		case f.IPProto == protoICMP: // a packet without ports
+			w.key.Sport, w.key.Dport = 0, 0
+		}
+	default:
+		w.key.FlowLabel = 0
+		if f.IPProto == 0 {
+			w.key.IPProto = protoUDP
+		}
+	}
+	return w
+}
+
+// Protocols that lookups know by number.
+const (
+	protoICMP = 1
+	protoIGMP = 2
+	protoUDP  = 17
+)
+
+// source is the flow's source as tables see it; the zero Addr is none.
+func (w *walk) source() netip.Addr {
+	if w.found6.IsValid() {
+		return w.found6
+	}
+	return w.key.Src
+}
+
+// step records one line of the story.
+func (w *walk) step(st Step) {
+	if w.ex != nil && !w.reverse {
+		w.ex.Steps = append(w.ex.Steps, st)
+	}
+}
+
+// telling reports whether steps are recorded: callers guard costly ones with it.
+func (w *walk) telling() bool { return w.ex != nil && !w.reverse }
+
+// errnoOf is the error of a reject route (both families); 0 for throw.
+func errnoOf(t RouteType) Errno {
+	switch t {
+	case TypeUnreachable:
+		return EHOSTUNREACH
+	case TypeProhibit:
+		return EACCES
+	case TypeThrow:
+		return 0
+	}
+	return EINVAL // blackhole, nat, xresolve
+}
+
+// masterOf is the L3 domain (VRF) that link i belongs to: itself, its master or 0 (L5).
+func (s *Snapshot) masterOf(i int32) int32 {
+	l := s.links[i]
+	switch {
+	case l == nil:
+		return 0
+	case l.IsL3Master():
+		return l.Index
+	}
+	if m := s.links[l.Master]; m != nil && m.IsL3Master() {
+		return m.Index
+	}
+	return 0
+}
+
+// enterDomain is what precedes every walk of the rules: it finds the flow's L3
+// domain and clears an oif that is one (L5).
+func (w *walk) enterDomain() {
+	if l := w.s.links[w.key.Oif]; w.key.Oif != 0 && l != nil {
+		if w.key.L3Master == 0 {
+			w.key.L3Master, w.key.L3FromOif = w.s.masterOf(l.Index), true
+		}
+		if l.IsL3Master() {
+			w.key.Oif = 0
+		}
+		return
+	}
+	if w.key.Iif > loopback && w.key.L3Master == 0 {
+		w.key.L3Master = w.s.masterOf(w.key.Iif)
+	}
+}
