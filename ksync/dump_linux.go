@@ -1,0 +1,164 @@
+package ksync
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/fibula-net/fibula/internal/rtnl"
+)
+
+// errInterrupted: the kernel marked a dump as inconsistent (NLM_F_DUMP_INTR).
+var errInterrupted = errors.New("a dump was interrupted by changes")
+
+// attempts bounds how often a dump, and a scan, is tried.
+const attempts = 10
+
+// dump asks for d and calls fn for each message of the answer, whose bytes are
+// valid only during the call. An error from fn, from the kernel or from ctx ends
+// it and leaves the connection useless, but for errInterrupted and a
+// *kernelError, after which nothing is left to read.
+func (c *conn) dump(ctx context.Context, d rtnl.Dump, buf []byte, fn func(rtnl.Message) error) error {
+	if err := c.request(d); err != nil {
+		return err
+	}
+	interrupted := false
+	for {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		b, err := c.recv(buf)
+		if err != nil {
+			return err
+		}
+		done, err := c.messages(b, &interrupted, fn)
+		if done || err != nil {
+			return err
+		}
+	}
+}
+
+func (c *conn) request(d rtnl.Dump) (err error) {
+	if c.out, err = rtnl.AppendDump(c.out[:0], c.nextSeq(), d); err != nil {
+		return err
+	}
+	return c.send(c.out)
+}
+
+// messages passes the messages of one datagram to fn; done after the last of the
+// dump. Leftovers of older requests are passed over.
+func (c *conn) messages(b []byte, interrupted *bool, fn func(rtnl.Message) error) (done bool, err error) {
+	for len(b) > 0 {
+		m, rest, err := rtnl.Next(b)
+		if err != nil {
+			return false, err
+		}
+		b = rest
+		if m.Seq != c.seq || m.Port != c.port {
+			continue
+		}
+		if m.Flags&rtnl.NLM_F_DUMP_INTR != 0 {
+			*interrupted = true
+		}
+		switch m.Type {
+		case rtnl.NLMSG_DONE, rtnl.NLMSG_ERROR:
+			if err := refusal(m); err != nil {
+				return true, err
+			}
+			if *interrupted {
+				return true, errInterrupted
+			}
+			return true, nil
+		case rtnl.NLMSG_NOOP:
+		case rtnl.NLMSG_OVERRUN:
+			return false, errLost
+		default:
+			if err := fn(m); err != nil && !errors.Is(err, rtnl.ErrSkip) {
+				return false, err
+			}
+		}
+	}
+	return false, nil
+}
+
+// dumpAll is dump for what fits into memory and can be started over: reset
+// forgets what was collected.
+func (c *conn) dumpAll(ctx context.Context, d rtnl.Dump, buf []byte, reset func(), fn func(rtnl.Message) error) error {
+	for range attempts {
+		reset()
+		if err := c.dump(ctx, d, buf, fn); !errors.Is(err, errInterrupted) {
+			return err
+		}
+	}
+	return fmt.Errorf("%w: %d times %w", ErrChanging, attempts, errInterrupted)
+}
+
+// Datagrams on their way from the reader to the decoder. One in each hand is too
+// few when the two take turns on a processor; more than a few is no gain.
+const inFlight = 16
+
+// stream is dump for very many messages: a second goroutine reads, so that the
+// kernel fills the next datagram while fn works. fn runs on the caller's goroutine.
+func (c *conn) stream(ctx context.Context, d rtnl.Dump, fn func(rtnl.Message) error) error {
+	if err := c.request(d); err != nil {
+		return err
+	}
+	type piece struct {
+		buf, b []byte // b is what of buf was filled
+		err    error
+	}
+	if c.free == nil {
+		c.free = make(chan []byte, inFlight)
+		for range inFlight {
+			c.free <- make([]byte, datagram)
+		}
+	}
+	full := make(chan piece, inFlight)
+	stop := make(chan struct{})
+	defer func() { // the reader must be gone before the connection is used again
+		close(stop)
+		for p := range full {
+			c.free <- p.buf
+		}
+	}()
+	go func() {
+		defer close(full)
+		for {
+			select {
+			case <-stop:
+				return
+			case buf := <-c.free:
+				b, err := c.recv(buf)
+				full <- piece{buf, b, err} // has room for every buffer
+				if err != nil || c.lastOfDump(b) {
+					return
+				}
+			}
+		}
+	}()
+	interrupted := false
+	for p := range full {
+		err, done := errors.Join(p.err, ctx.Err()), false
+		if err == nil {
+			done, err = c.messages(p.b, &interrupted, fn)
+		}
+		c.free <- p.buf
+		if done || err != nil {
+			return err
+		}
+	}
+	return errors.New("the kernel ended a dump without saying so")
+}
+
+// lastOfDump reports whether nothing follows a datagram: it holds the end of the
+// dump, or is malformed.
+func (c *conn) lastOfDump(b []byte) bool {
+	for len(b) > 0 {
+		m, rest, err := rtnl.Next(b)
+		if err != nil || m.Seq == c.seq && (m.Type == rtnl.NLMSG_DONE || m.Type == rtnl.NLMSG_ERROR) {
+			return true
+		}
+		b = rest
+	}
+	return false
+}
