@@ -1,0 +1,111 @@
+# make alone builds bin/fibula; make help lists the rest.
+SHELL       := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := build
+.ONESHELL:
+
+GO       ?= go
+BIN      := bin/fibula
+PKGS     ?= ./...
+FUZZTIME ?= 60s
+BENCH    ?= .
+# What "make demo" reads where it may not make a network namespace.
+DEMO_STATE ?= $(firstword $(wildcard examples/office-router/state.json* examples/*/state.json*))
+# Systems, beside this one, for which everything must build.
+CROSS    := freebsd-amd64 darwin-arm64 windows-amd64 linux-arm64
+
+# Go refuses to stamp a binary from a clone that git does not trust or without commits.
+export GOFLAGS := $(strip $(GOFLAGS) $(shell git rev-parse -q --verify HEAD >/dev/null 2>&1 || echo -buildvcs=false))
+
+TESTLOG := $(GO) run -C tools ./testlog
+TOOL    := $(GO) tool -modfile=tools/go.mod
+
+.PHONY: build demo test lint bench fuzz examples docs readme clean help FORCE
+.PHONY: lint-fmt lint-vet lint-staticcheck lint-deps lint-cross lint-docs lint-fuzz race vuln $(CROSS:%=cross-%)
+
+build: $(BIN) ## build bin/fibula
+
+$(BIN): FORCE
+	$(GO) build -trimpath -o $@ ./cmd/fibula
+
+demo: $(BIN) ## build, then run the main job: live as root, else on a state file
+	@tools/setup.sh ip=iproute2
+	ns=fibula-probe-$$$$
+	if ip netns add $$ns 2>/dev/null && ip netns del $$ns; then
+		exec $(BIN) demo
+	fi
+	echo "demo: network namespaces need root and iproute2, so there is no kernel to compare with:"
+	echo "demo: skipping the live set-up, the million routes and the kernel's answers; reading $(DEMO_STATE) instead."
+	exec $(BIN) demo --state "$(DEMO_STATE)"
+
+test: ## run all tests; installs iproute2 if root
+	@tools/setup.sh ip=iproute2
+	[ "$$(id -u)" = 0 ] || echo "test: not root: tests that ask the kernel are skipped, as listed below"
+	$(GO) test -C tools ./...
+	$(GO) test -count=1 -json $(PKGS) | $(TESTLOG)
+
+# Each part is a target of its own, so that one can be run alone.
+lint: lint-fmt lint-vet lint-staticcheck lint-deps lint-cross lint-docs race lint-fuzz ## all checks but the plain tests
+
+lint-fmt:
+	@files=$$(gofmt -l .); [ -z "$$files" ] || { echo "gofmt -w would change:"; echo "$$files"; exit 1; } >&2
+
+lint-vet:
+	@$(GO) vet $(PKGS)
+	$(GO) vet -C tools ./...
+
+lint-staticcheck:
+	@$(TOOL) staticcheck $(PKGS)
+
+lint-deps: # the direction of imports
+	@$(GO) test -count=1 ./internal/deps
+
+lint-cross: $(CROSS:%=cross-%)
+
+$(CROSS:%=cross-%): cross-%: # vet compiles the tests too
+	@export CGO_ENABLED=0 GOOS=$(word 1,$(subst -, ,$*)) GOARCH=$(word 2,$(subst -, ,$*))
+	$(GO) build ./...
+	$(GO) vet ./...
+	$(GO) build -o /dev/null ./cmd/fibula
+	echo "builds for $$GOOS/$$GOARCH"
+
+lint-docs: # the pages made from the command are those it would make now
+	@new=$$(mktemp -d); trap 'rm -rf "$$new"' EXIT
+	$(GO) run ./cmd/fibula gendocs "$$new"
+	for part in man completion; do
+		diff -r "docs/$$part" "$$new/$$part" >&2 || { echo "docs/$$part is stale: run make docs" >&2; exit 1; }
+	done
+
+race: ## run all tests under the race detector
+	@tools/setup.sh ip=iproute2 gcc=gcc,libc6-dev
+	CGO_ENABLED=1 $(GO) test -race -count=1 -json $(PKGS) | $(TESTLOG)
+
+lint-fuzz:
+	@tools/fuzz.sh 3s $(PKGS)
+
+fuzz: ## run each fuzz target for FUZZTIME (60s)
+	@tools/fuzz.sh $(FUZZTIME) $(PKGS)
+
+bench: ## engines, and a million routes loaded: seconds and bytes per route (BENCH=regexp)
+	@tools/setup.sh ip=iproute2
+	$(GO) test -run '^$$' -bench '$(BENCH)' -benchmem -timeout 60m $(PKGS) | grep -v -e '^ok ' -e 'no test files' -e '^PASS'
+
+examples: $(BIN) ## rebuild examples/ from live namespaces (root)
+	@tools/setup.sh ip=iproute2
+	examples/build.sh
+
+docs: ## rebuild docs/man and docs/completion from the command
+	@rm -rf docs/man docs/completion
+	$(GO) run ./cmd/fibula gendocs docs
+
+readme: $(BIN) ## run the demo anew for the README's figures (root, a quiet machine)
+	@tools/readme-demo.sh $(BIN)
+
+vuln: ## report known vulnerabilities (asks the public database)
+	@$(TOOL) govulncheck $(PKGS)
+
+clean: ## remove what make built
+	@rm -rf bin
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile

@@ -1,0 +1,241 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"os"
+	"reflect"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/fibula-net/fibula/fib"
+	"github.com/fibula-net/fibula/internal/netnstest"
+	"github.com/fibula-net/fibula/ksync"
+)
+
+// acceptanceCase is one line of testdata/cases.jsonl: a configuration, a query
+// and the answer that the kernel gave, recorded on Linux 6.18 with iproute2 6.1.
+type acceptanceCase struct {
+	Name   string         `json:"name"`
+	Sysctl map[string]any `json:"sysctl"`
+	Setup  []string       `json:"setup"`
+	NL     []rawRequest   `json:"nl"`
+	Query  string         `json:"query"`
+	Expect struct {
+		JSON          map[string]any `json:"json"`
+		Fibmatch      map[string]any `json:"fibmatch"`
+		Errno         string         `json:"errno"`
+		FibmatchErrno *string        `json:"fibmatch_errno"`
+		NL            []string       `json:"nl"`
+	} `json:"expect"`
+}
+
+// ownKeys are the keys that fibula adds to ip's.
+var ownKeys = []string{"prefix", "rule", "scope", "tos", "metric", "protocol", "nhid", "type", "undetermined"}
+
+// volatileKeys depend on time.
+var volatileKeys = []string{"used", "age", "expires"}
+
+// TestCases replays the acceptance cases through `fibula -j -n NS get` and their
+// raw requests through transactions. The exceptions, by name and reason, are in
+// testdata/cases-exceptions.txt; a case that passes must not be listed there.
+func TestCases(t *testing.T) {
+	netnstest.Require(t)
+	exceptions := readExceptions(t)
+	cases := readCases(t)
+	type verdict struct{ name, failure string }
+	var (
+		mu       sync.Mutex
+		verdicts []verdict
+	)
+	t.Run("all", func(t *testing.T) {
+		for _, c := range cases {
+			t.Run(c.Name, func(t *testing.T) {
+				t.Parallel()
+				failure := replay(t, c)
+				mu.Lock()
+				verdicts = append(verdicts, verdict{c.Name, failure})
+				mu.Unlock()
+				switch _, excepted := exceptions[c.Name]; {
+				case failure != "" && !excepted:
+					t.Error(failure)
+				case failure == "" && excepted:
+					t.Error("passes: remove it from testdata/cases-exceptions.txt")
+				}
+			})
+		}
+	})
+	passed := 0
+	for _, v := range verdicts {
+		if v.failure == "" {
+			passed++
+		}
+	}
+	t.Logf("%d of %d cases as expected, %d exceptions listed", passed, len(verdicts), len(exceptions))
+	if len(verdicts) == len(cases) { // not filtered by -run
+		require.GreaterOrEqual(t, passed*100, len(cases)*85, "fewer than 85 %% of the cases are as expected")
+		for name := range exceptions {
+			require.True(t, slices.ContainsFunc(cases, func(c acceptanceCase) bool { return c.Name == name }),
+				"exception %q names no case", name)
+		}
+	}
+}
+
+// replay returns what was not as expected, or "".
+func replay(t *testing.T, c acceptanceCase) string {
+	ns := netnstest.New(t, netnstest.Quiet)
+	var late []string
+	for k, v := range c.Sysctl {
+		if ns.TrySysctl(k, fmt.Sprint(v)) != nil {
+			late = append(late, k) // of a link that the setup makes
+		}
+	}
+	ns.IP("link set lo up")
+	for _, line := range c.Setup {
+		ns.IP(line)
+		if strings.HasPrefix(line, "link set") && strings.HasSuffix(line, " down") {
+			ns.Settle() // the peer loses its carrier later
+		}
+	}
+	ns.Settle()
+	for _, k := range late {
+		ns.Sysctl(k, fmt.Sprint(c.Sysctl[k]))
+	}
+	if len(c.NL) > 0 {
+		if f := replayRequests(t, ns, c); f != "" {
+			return f
+		}
+	}
+	if c.Query == "" {
+		return ""
+	}
+	if f := compareAnswer(ns, c, false, c.Expect.JSON, c.Expect.Errno); f != "" {
+		return f
+	}
+	want := c.Expect.Errno
+	if c.Expect.FibmatchErrno != nil {
+		want = *c.Expect.FibmatchErrno
+	}
+	return compareAnswer(ns, c, true, c.Expect.Fibmatch, want)
+}
+
+// replayRequests makes the requests in a transaction on the namespace as loaded
+// and then to the kernel itself: each errno must be the recorded one.
+func replayRequests(t *testing.T, ns *netnstest.NS, c acceptanceCase) string {
+	f, err := ksync.Load(t.Context(), ksync.Options{NetNS: ksync.Named(ns.Name())})
+	require.NoError(t, err)
+	links := f.Snapshot()
+	index := func(name string) int32 { l, _ := links.LinkByName(name); return l.Index }
+	var got []string
+	_, err = f.Update(func(tx *fib.Txn) error {
+		for _, q := range c.NL {
+			got = append(got, q.apply(t, tx, index))
+		}
+		return nil
+	})
+	require.NoError(t, err)
+	require.NoError(t, ns.Do(func() error {
+		for i, q := range c.NL {
+			require.Equal(t, c.Expect.NL[i], sendRaw(t, q.build(t, index)), "the kernel's own answer to request %d", i+1)
+		}
+		return nil
+	}))
+	if !slices.Equal(got, c.Expect.NL) {
+		return fmt.Sprintf("requests: want %v\n              got  %v", c.Expect.NL, got)
+	}
+	return ""
+}
+
+func compareAnswer(ns *netnstest.NS, c acceptanceCase, fibmatch bool, want map[string]any, wantErrno string) string {
+	args := []string{"-j", "-n", ns.Name()}
+	words := strings.Fields(c.Query)
+	if words[0] == "-6" || words[0] == "-4" {
+		args, words = append(args, words[0]), words[1:]
+	}
+	args = append(args, "get")
+	if fibmatch {
+		args = append(args, "fibmatch")
+	}
+	args = append(args, words...)
+	what := strings.Join(args[3:], " ")
+	var stdout, stderr bytes.Buffer
+	code := run(context.Background(), args, strings.NewReader(""), &stdout, &stderr)
+	got, err := firstObject(stdout.Bytes())
+	if err != nil {
+		return fmt.Sprintf("%s: %v in %q, stderr %q", what, err, stdout.String(), stderr.String())
+	}
+	if wantErrno != "" {
+		if code != 2 || got["error"] != wantErrno {
+			return fmt.Sprintf("%s: want %s, got exit %d %v %s", what, wantErrno, code, got, stderr.String())
+		}
+		return ""
+	}
+	if code != 0 {
+		return fmt.Sprintf("%s: want %v, got exit %d %v %s", what, want, code, got, stderr.String())
+	}
+	for k, v := range got {
+		if _, ok := want[k]; !ok && !slices.Contains(ownKeys, k) && !slices.Contains(volatileKeys, k) {
+			return fmt.Sprintf("%s: key %q (%v) is not expected\n want %v\n got  %v", what, k, v, want, got)
+		}
+	}
+	for k, v := range want {
+		if !slices.Contains(volatileKeys, k) && !reflect.DeepEqual(got[k], v) {
+			return fmt.Sprintf("%s: %q is not as expected\n want %v\n got  %v", what, k, want, got)
+		}
+	}
+	return ""
+}
+
+// firstObject takes the object out of ip's array, or a lone one.
+func firstObject(b []byte) (map[string]any, error) {
+	var v any
+	if err := json.Unmarshal(b, &v); err != nil {
+		return nil, err
+	}
+	if a, ok := v.([]any); ok && len(a) > 0 {
+		v = a[0]
+	}
+	m, ok := v.(map[string]any)
+	if !ok {
+		return nil, fmt.Errorf("no JSON object")
+	}
+	return m, nil
+}
+
+func readCases(t *testing.T) (cases []acceptanceCase) {
+	b, err := os.ReadFile("testdata/cases.jsonl")
+	require.NoError(t, err)
+	sc := bufio.NewScanner(bytes.NewReader(b))
+	sc.Buffer(nil, 1<<20)
+	for sc.Scan() {
+		var c acceptanceCase
+		require.NoError(t, json.Unmarshal(sc.Bytes(), &c))
+		cases = append(cases, c)
+	}
+	require.NoError(t, sc.Err())
+	return cases
+}
+
+// readExceptions reads lines "name: reason"; "#" begins a comment.
+func readExceptions(t *testing.T) map[string]string {
+	b, err := os.ReadFile("testdata/cases-exceptions.txt")
+	require.NoError(t, err)
+	out := map[string]string{}
+	for line := range strings.Lines(string(b)) {
+		line, _, _ = strings.Cut(strings.TrimSpace(line), "#")
+		if line == "" {
+			continue
+		}
+		name, reason, ok := strings.Cut(line, ": ")
+		require.True(t, ok && reason != "", "exception %q has no reason", line)
+		out[name] = reason
+	}
+	return out
+}
