@@ -198,6 +198,11 @@ func (tx *Txn) ownOwners() {
 // settleOwner works out anew which link owns an IPv4 address (C4).
 func (tx *Txn) settleOwner(a netip.Addr) {
 	tx.ownOwners()
+	for id, o := range tx.s.objects {
+		if o.Source.IsValid() {
+			tx.rememberSource(id, netip.Addr{})
+		}
+	}
 	delete(tx.s.owner4, a)
 	newest := uint32(0)
 	for _, i := range tx.s.linkOrder {

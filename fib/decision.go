@@ -54,14 +54,3 @@ const (
 	DecisionSourceInFlow // the rule chose the source: it became the flow's (A17)
 	DecisionNoMetrics    // the answer drops the route's metrics (C11, C28)
 )
-
-// Undetermined says why a decision cannot be known from outside the kernel
-// (section J); 0: it is certain. The legs are in the explanation.
-type Undetermined uint8
-
-// The reasons.
-const (
-	UndeterminedHash          Undetermined = 1 << iota // the hash seed is not readable (J1)
-	UndeterminedDefaultRouter                          // depends on earlier lookups (B18, J2)
-	UndeterminedMode                                   // whether rules are in force (J4)
-)

@@ -14,6 +14,8 @@ type Explanation struct {
 	Steps    []Step
 	Route    *Route // the route behind the answer, nil when there is none
 	Legs     []Leg  // the legs the flow could take, with their shares, when there are several
+	// Candidates are all answers that are possible, Decision first, where it is undetermined.
+	Candidates []Match
 }
 
 // Leg is one candidate of a multipath choice.

@@ -39,7 +39,7 @@ func New(c Config) *FIB {
 
 func newSnapshot(k KernelVersion) *Snapshot {
 	s := &Snapshot{
-		mode4: ModeMerged, mode6: ModeMerged,
+		mode4: ModeMerged, mode6: ModeMerged, userLocal: FactNo,
 		rules4: rules.Initial(Inet), rules6: rules.Initial(Inet6),
 		tables:  map[tableKey]*table{},
 		links:   map[int32]*link{},

@@ -213,12 +213,20 @@ func (w *walk) validate(dev *link, dst netip.Addr, oif int32) validation {
 		case all.AcceptLocal || own.AcceptLocal:
 			w.step(Step{Kind: StepCheck, Reason: ReasonReversePathOff, Taken: true, Addr: w.key.Src})
 			return validation{}
-		case w.s.mode4 == ModeMerged && !w.s.userLocal:
+		case w.mode() == ModeMerged && w.s.userLocal != FactYes:
+			v := validation{}
 			if _, ours := w.s.owner4[w.key.Src]; ours {
-				return validation{errno: EINVAL, why: ReasonMartianSource}
+				v = validation{errno: EINVAL, why: ReasonMartianSource}
 			}
-			w.step(Step{Kind: StepCheck, Reason: ReasonReversePathOff, Taken: true, Addr: w.key.Src})
-			return validation{}
+			if w.s.userLocal == FactUnknown {
+				if full := w.reversePath(dev, dst, oif, rp); full != v && w.choose(UndeterminedLocalCheck, 2) == 1 {
+					return full
+				}
+			}
+			if v.errno == 0 {
+				w.step(Step{Kind: StepCheck, Reason: ReasonReversePathOff, Taken: true, Addr: w.key.Src})
+			}
+			return v
 		}
 	}
 	v := w.reversePath(dev, dst, oif, rp)

@@ -2,6 +2,7 @@ package fib
 
 import (
 	"cmp"
+	"net/netip"
 	"slices"
 
 	"github.com/fibula-net/fibula/rules"
@@ -65,7 +66,7 @@ func (s *Snapshot) resolveObjects() {
 }
 
 func (o *object) resolve(all map[uint32]*object) {
-	o.members, o.ids, o.bounds, o.blackhole = nil, nil, nil, o.Blackhole
+	o.members, o.ids, o.sources, o.bounds, o.blackhole = nil, nil, nil, nil, o.Blackhole
 	o.fam, o.hasInet = o.Family, o.Family == Inet
 	if !o.IsGroup() {
 		if !o.Blackhole {
@@ -74,7 +75,7 @@ func (o *object) resolve(all map[uint32]*object) {
 			if !n.ScopeSet {
 				n.Scope, n.ScopeSet = o.Scope, true
 			}
-			o.members, o.ids = []Nexthop{n}, []uint32{o.ID}
+			o.members, o.ids, o.sources = []Nexthop{n}, []uint32{o.ID}, []netip.Addr{o.Source}
 		}
 		return
 	}
@@ -97,7 +98,7 @@ func (o *object) resolve(all map[uint32]*object) {
 			n.Scope, n.ScopeSet = x.Scope, true
 		}
 		o.members = append(o.members, n)
-		o.ids = append(o.ids, m.ID)
+		o.ids, o.sources = append(o.ids, m.ID), append(o.sources, x.Source)
 	}
 	o.bounds = boundsOf(o.members, func(*Nexthop) bool { return false })
 }

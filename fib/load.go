@@ -67,7 +67,8 @@ func (tx *Txn) Load(st *State) error {
 	}
 	s.resolveObjects()
 	s.rules4, s.rules6 = rules.Load(Inet, st.Rules), rules.Load(Inet6, st.Rules)
-	s.mode4, s.mode6 = modeOf(st.Mode4, s.rules4), modeOf(st.Mode6, s.rules6)
+	s.mode4, s.open4 = loadedMode(st.Mode4, s.rules4)
+	s.mode6, s.open6 = loadedMode(st.Mode6, s.rules6)
 	tx.bindRules()
 	s.noteRealms()
 	for i := range st.Routes {
@@ -76,16 +77,17 @@ func (tx *Txn) Load(st *State) error {
 	return nil
 }
 
-// modeOf is the mode a state names, or the one its rules tell: anything but the
-// initial rules means that some were added or deleted (A10).
-func modeOf(m Mode, l *rules.List) Mode {
-	if m != ModeUnknown {
-		return m
+// loadedMode is the mode a state names, or the likeliest that its rules tell, which may
+// leave it open (A10): in IPv4 the initial rules may have been changed and restored,
+// in IPv6 a lack of one means nothing unless a rule was ever added.
+func loadedMode(m Mode, l *rules.List) (likely Mode, open bool) {
+	switch {
+	case m != ModeUnknown:
+		return m, false
+	case l.IsInitial():
+		return ModeMerged, l.Family() == Inet
 	}
-	if l.IsInitial() {
-		return ModeMerged
-	}
-	return ModeRules
+	return ModeRules, l.Family() == Inet6 && l.IsPartOfInitial()
 }
 
 // empty makes the transaction's state that of a new FIB.
@@ -100,7 +102,7 @@ func (tx *Txn) empty() {
 	fresh := newSnapshot(KernelVersion{})
 	fresh.leaves, fresh.gen = tx.s.leaves, tx.s.gen
 	*tx.s = *fresh
-	tx.edits, tx.ties = map[tableKey]lookup.Editor{}, nil
+	tx.edits, tx.ties, tx.maybeLost = map[tableKey]lookup.Editor{}, nil, nil
 	clear(tx.recheck)
 	tx.owned = ownedParts{tables: true, leaves: true, links: true, neighs: true, objects: true, owner4: true}
 	tx.dirty = true
@@ -147,6 +149,7 @@ func (tx *Txn) loadRoute(r *Route) {
 }
 
 func (tx *Txn) loadRoute4(k tableKey, r *Route) {
+	guessed := false
 	legs := r.Nexthops
 	if r.NexthopID == 0 {
 		legs = append(tx.legs[:0], r.Nexthops...)
@@ -157,13 +160,15 @@ func (tx *Txn) loadRoute4(k tableKey, r *Route) {
 			if n.ScopeSet {
 				continue
 			}
-			n.Scope, n.ScopeSet = tx.s.loadedScope(r, n), true
+			n.Scope, n.ScopeSet = tx.s.loadedScope(r, n)
+			guessed = guessed || n.Scope == ScopeLink && n.Gateway.Is4()
 			if n.Scope == ScopeHost && n.Gateway.IsValid() && r.Scope < ScopeLink && k.id != TableMain {
 				tx.recheck[routeKey{k, r.Dst}] = true
 			}
 		}
 	}
 	a := tx.newAlias(r, legs)
+	a.guessed = guessed
 	tx.loadAlias(k, r, &a)
 }
 
@@ -185,86 +190,24 @@ func (tx *Txn) loadRoute6(k tableKey, r *Route) {
 	}
 }
 
-// loadedScope is the best guess at a scope that no dump shows (B30, K16).
-func (s *Snapshot) loadedScope(r *Route, n *Nexthop) Scope {
+// loadedScope is the best guess at a scope that no dump shows (B30, K16), and
+// whether it is more than a guess: a gateway that is our own address now may not
+// have been when the route was added.
+func (s *Snapshot) loadedScope(r *Route, n *Nexthop) (scope Scope, sure bool) {
 	switch {
 	case r.Scope == ScopeHost:
-		return ScopeNowhere
+		return ScopeNowhere, true
 	case !n.Gateway.IsValid():
-		return ScopeHost
+		return ScopeHost, true
 	case n.Flags&FlagOnlink != 0 || n.Gateway.Is6():
-		return ScopeLink
+		return ScopeLink, true
 	case r.Scope >= ScopeLink:
-		return ScopeHost
+		return ScopeHost, true
 	}
 	if _, own := s.owner4[n.Gateway]; own {
-		return ScopeHost
+		return ScopeHost, false
 	}
-	return ScopeLink
-}
-
-// finishLoad settles the scopes that had to wait for the tables: a gateway of our
-// own that the route's own table resolves to a wider route on the leg's link is
-// used as a gateway. It may come several times, with what is loaded so far.
-func (tx *Txn) finishLoad() {
-	tx.settleLists()
-	for w := range tx.recheck {
-		l := tx.leafOf(w.k, w.dst)
-		t := tx.s.tables[w.k]
-		list := slices.Clone(l.plain)
-		changed := false
-		for i, a := range list {
-			legs := slices.Clone(a.legs)
-			hit := false
-			for j := range legs {
-				n := &legs[j]
-				if n.Scope != ScopeHost || !n.Gateway.IsValid() || a.scope >= ScopeLink || !tx.s.wayInTable(t, n) {
-					continue
-				}
-				n.Scope, hit = ScopeLink, true
-			}
-			if hit {
-				c := *a
-				c.legs = legs
-				list[i], changed = tx.internAlias(&c), true
-			}
-		}
-		if changed {
-			tx.setLeaf(w.k, w.dst, l.with(netip.Prefix{}, list))
-		}
-	}
-	for _, a := range tx.ties {
-		tx.settleTie(a)
-	}
-}
-
-// settleTie tells which of several links got an IPv4 address last when their
-// stamps are equal: local routes are appended, so the last one is its (E1).
-func (tx *Txn) settleTie(a netip.Addr) {
-	for _, r := range tx.leafOf(tableKey{TableLocal, Inet}, netip.PrefixFrom(a, 32)).plain {
-		if r.typ != TypeLocal || r.protocol != ProtoKernel || len(r.legs) == 0 {
-			continue
-		}
-		if l := tx.s.links[r.legs[0].Link]; l != nil && slices.ContainsFunc(l.addrs4, func(x Address) bool { return x.Local == a }) {
-			tx.s.owner4[a] = l.Index
-		}
-	}
-}
-
-// wayInTable reports whether table t resolves n's gateway to a route of a scope
-// wider than host on n's link.
-func (s *Snapshot) wayInTable(t *table, n *Nexthop) bool {
-	m, ok := t.lpm.Lookup(n.Gateway)
-	for ; ok; m, ok = t.lpm.Shorter(n.Gateway, int(m.Bits)) {
-		for _, a := range s.leaves.at(m.Index).plain {
-			for _, x := range s.legs(a) {
-				if x.Link == n.Link && !a.typ.IsReject() {
-					return a.scope < ScopeHost
-				}
-			}
-		}
-	}
-	return false
+	return ScopeLink, true
 }
 
 func (tx *Txn) ownLinks() {

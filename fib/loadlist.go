@@ -16,6 +16,7 @@ type routeKey struct {
 // It becomes a leaf when all are there: interning each length that it passes
 // through would cost the square of the last.
 type loadingLeaf struct {
+	lost  lostness
 	plain []*alias
 	bySrc map[netip.Prefix][]*alias
 }
@@ -29,12 +30,12 @@ func (tx *Txn) loadAlias(k tableKey, r *Route, a *alias) {
 	key := routeKey{k, r.Dst}
 	if len(tx.loading) > 0 {
 		if l := tx.loading[key]; l != nil {
-			l.add(r.Src, p.alias)
+			l.addRoute(r, p.alias)
 			return
 		}
 	}
 	if r.Src.IsValid() {
-		tx.startList(key, tx.leafOf(k, r.Dst)).add(r.Src, p.alias)
+		tx.startList(key, tx.leafOf(k, r.Dst)).addRoute(r, p.alias)
 		return
 	}
 	i := p.single - 1
@@ -43,14 +44,14 @@ func (tx *Txn) loadAlias(k tableKey, r *Route, a *alias) {
 	}
 	tx.retain(i)
 	if old, had := tx.edit(k, true).Insert(r.Dst, i); had {
-		tx.startList(key, tx.s.leaves.at(old)).add(r.Src, p.alias)
+		tx.startList(key, tx.s.leaves.at(old)).addRoute(r, p.alias)
 		tx.release(old)
 	}
 }
 
 // startList begins the list of a prefix with what is there.
 func (tx *Txn) startList(key routeKey, before *leaf) *loadingLeaf {
-	l := &loadingLeaf{plain: slices.Clone(before.plain)}
+	l := &loadingLeaf{plain: slices.Clone(before.plain), lost: before.lost}
 	for _, s := range before.bySrc {
 		for _, a := range s.list {
 			l.add(s.src, a)
@@ -58,6 +59,14 @@ func (tx *Txn) startList(key routeKey, before *leaf) *loadingLeaf {
 	}
 	tx.loading[key] = l
 	return l
+}
+
+// addRoute is add for a route as loaded, which may tell more.
+func (l *loadingLeaf) addRoute(r *Route, a *alias) {
+	l.add(r.Src, a)
+	if r.Src.IsValid() {
+		l.lost = max(l.lost, [...]lostness{FactUnknown: lostMaybe, FactNo: lostNot, FactYes: lostCertainly}[r.Lost])
+	}
 }
 
 func (l *loadingLeaf) add(src netip.Prefix, a *alias) {
@@ -75,7 +84,10 @@ func (l *loadingLeaf) add(src netip.Prefix, a *alias) {
 // routes within the transaction comes after it.
 func (tx *Txn) settleLists() {
 	for key, l := range tx.loading {
-		n := &leaf{plain: l.plain}
+		n := &leaf{plain: l.plain, lost: l.lost}
+		if n.lost == lostMaybe {
+			tx.maybeLost = append(tx.maybeLost, key)
+		}
 		for src, list := range l.bySrc {
 			n.bySrc = append(n.bySrc, srcList{src, list})
 		}

@@ -1,6 +1,9 @@
 package fib
 
-import "net/netip"
+import (
+	"net/netip"
+	"slices"
+)
 
 // selectPath4 settles on a leg of the route that was found (B16–B24). Only output
 // lookups have a source preference and choose among default routers.
@@ -26,8 +29,8 @@ func (w *walk) multipath4(h *hit, legs []Nexthop, output bool) {
 	}
 	v, known := w.hash()
 	leg := c.at(v)
-	if !known && c.open(leg) {
-		w.und |= UndeterminedHash
+	if !known {
+		leg = c.anyOf(leg)
 	}
 	h.leg, h.nh = leg, legs[leg]
 	if w.telling() {
@@ -99,25 +102,45 @@ func (c *choice4) eligible(i int) bool {
 	return c.bounds[i] >= 0 && (!c.w.s.sysctls.MultipathUseNeigh || c.w.goodLeg4(&c.legs[i]))
 }
 
-// open reports whether other hashes lead elsewhere than to leg.
-func (c *choice4) open(leg int) bool {
+// anyOf is the choice where nobody knows the hash: likely, or for a fork another leg
+// that some hash leads to.
+func (c *choice4) anyOf(likely int) int {
+	if c.w.fork == nil {
+		if !c.each(func(leg int) bool { return leg == likely }) {
+			c.w.und |= UndeterminedHash
+		}
+		return likely
+	}
+	legs := []int{likely}
+	c.each(func(leg int) bool {
+		if !slices.Contains(legs, leg) {
+			legs = append(legs, leg)
+		}
+		return true
+	})
+	return legs[c.w.choose(UndeterminedHash, len(legs))]
+}
+
+// each calls fn with the leg of every part of the hash space, until it returns false;
+// then each is false as well.
+func (c *choice4) each(fn func(leg int) bool) bool {
 	if len(c.legs) < 2 {
-		return false
+		return true
 	}
 	if c.obj != nil && c.obj.Resilient {
 		for v := range c.w.bucketCount(c.obj) {
-			if c.at(uint32(v)) != leg {
-				return true
+			if !fn(c.at(uint32(v))) {
+				return false
 			}
 		}
-		return false
+		return true
 	}
 	for _, b := range c.bounds {
-		if b >= 0 && c.at(uint32(b)) != leg {
-			return true
+		if b >= 0 && !fn(c.at(uint32(b))) {
+			return false
 		}
 	}
-	return c.at(hashSpace-1) != leg
+	return fn(c.at(hashSpace - 1))
 }
 
 // goodLeg4 reports whether the neighbour of a leg that uses its gateway may be up (B23).
@@ -259,10 +282,21 @@ func (w *walk) defaultRouter(h *hit) {
 		return
 	}
 	a, n := w.routerAfter(l.plain, h, -1)
-	for last := range n {
-		if b, _ := w.routerAfter(l.plain, h, last); b != a {
-			w.und |= UndeterminedDefaultRouter
+	if w.fork == nil {
+		for last := range n {
+			if b, _ := w.routerAfter(l.plain, h, last); b != a {
+				w.und |= UndeterminedDefaultRouter
+				break
+			}
 		}
+	} else {
+		possible := []*alias{a}
+		for last := range n {
+			if b, _ := w.routerAfter(l.plain, h, last); !slices.Contains(possible, b) {
+				possible = append(possible, b)
+			}
+		}
+		a = possible[w.choose(UndeterminedDefaultRouter, len(possible))]
 	}
 	if a == nil || a == h.alias {
 		return

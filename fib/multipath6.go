@@ -63,12 +63,34 @@ func (w *walk) chooseSibling6(q *query6, p *pick6, h *hit) {
 	}
 	if hash, known := w.hash(); known {
 		h.alias, h.leg = w.siblingAt6(q, p, total, int32(hash), h.leg)
-	} else if alternatives > 0 {
-		w.und |= UndeterminedHash
+	} else {
+		h.alias, h.leg = w.anySibling6(q, p, h.leg, w.choose(UndeterminedHash, 1+alternatives))
 	}
 	if w.telling() {
 		w.tellSiblings6(q, p, total, h)
 	}
+}
+
+// anySibling6 returns alternative k to the chosen alias among its eligible siblings;
+// 0 is the chosen one, whose place is own.
+func (w *walk) anySibling6(q *query6, p *pick6, own, k int) (*alias, int) {
+	at := -1
+	for i, a := range p.list {
+		if !isSibling6(p.alias, a) {
+			continue
+		}
+		at++
+		if k == 0 || i == p.at {
+			continue
+		}
+		n := &a.legs[0]
+		if _, why := w.s.score6(a, n, q, q.reach); why == ReasonNone && w.unusable6(n) == ReasonNone {
+			if k--; k == 0 {
+				return a, at
+			}
+		}
+	}
+	return p.alias, own
 }
 
 // siblingAt6 returns the sibling whose share of the hash space holds hash, and its
@@ -104,8 +126,8 @@ func (w *walk) chooseMember6(o *object, h *hit) int {
 	hash, known := w.hash()
 	c := choice4{w: w, legs: o.members, bounds: o.bounds, obj: o}
 	leg := c.at(hash)
-	if !known && c.open(leg) {
-		w.und |= UndeterminedHash
+	if !known {
+		leg = c.anyOf(leg)
 	}
 	if w.telling() {
 		w.tellMembers6(&c, h, leg)

@@ -1,5 +1,7 @@
 package fib
 
+import "net/netip"
+
 // NexthopObject is a nexthop object (RTM_NEWNEXTHOP): a single leg, a blackhole
 // or a group of other objects.
 type NexthopObject struct {
@@ -10,6 +12,9 @@ type NexthopObject struct {
 	FDB       bool // layer-2 object: refused in routes (B32)
 	Nexthop   Nexthop
 	Scope     Scope // nh_scope as dumped
+	// Source is the source address that the kernel remembers for the object's leg in
+	// IPv4 (C19), if it is known. Any change of an IPv4 address makes it unknown.
+	Source netip.Addr
 
 	Group                      []GroupMember // empty: not a group
 	Resilient                  bool

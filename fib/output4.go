@@ -249,7 +249,11 @@ func (w *walk) write4(d *Decision, a *answer4) {
 		d.Flags |= DecisionNoMetrics
 		d.MTU = w.s.mtuOf(a.dev)
 	} else {
-		if h.nh.usesGateway() {
+		uses := h.nh.usesGateway()
+		if h.nh.Gateway.IsValid() && !h.nh.ScopeSet && w.choose(UndeterminedGateway, 2) == 1 {
+			uses = !uses
+		}
+		if uses {
 			d.Gateway = h.nh.Gateway
 		}
 		d.MTU = w.s.pathMTU(h.alias, a.dev)

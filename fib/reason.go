@@ -32,6 +32,7 @@ const (
 	ReasonAbandoned        // an object route without a usable leg hides this prefix (B13)
 	ReasonNoSourcePrefix   // none of the node's source prefixes covers the source (D8)
 	ReasonNotCandidate     // plain routes do not count at this node (D9)
+	ReasonLost             // its source-specific routes are no longer found (D8)
 	ReasonBacktrack        // nothing eligible here: next shorter prefix (D9)
 	ReasonRetryUnreachable // once more, without regard to neighbours (D9)
 
@@ -104,7 +105,7 @@ var reasonNames = [numReasons]string{
 	ReasonEndOfRules: "end-of-rules", ReasonSourceNotInPrefix: "source-not-in-prefix",
 	ReasonRulesNotInForce: "rules-not-in-force", ReasonTableMissing: "table-missing", ReasonTableEntered: "table-entered",
 	ReasonTableNoRoute: "table-no-route", ReasonCovers: "covers", ReasonAbandoned: "abandoned",
-	ReasonNoSourcePrefix: "no-source-prefix", ReasonNotCandidate: "not-candidate", ReasonBacktrack: "backtrack",
+	ReasonNoSourcePrefix: "no-source-prefix", ReasonNotCandidate: "not-candidate", ReasonLost: "lost", ReasonBacktrack: "backtrack",
 	ReasonRetryUnreachable: "retry-unreachable", ReasonSelected: "selected", ReasonTOS: "tos", ReasonScope: "scope",
 	ReasonDead: "dead", ReasonNoUsableLeg: "no-usable-leg", ReasonThrow: "throw", ReasonReject: "reject",
 	ReasonBlackholeNexthop: "blackhole-nexthop", ReasonHigherMetric: "higher-metric", ReasonLowerScore: "lower-score",

@@ -50,6 +50,9 @@ func (s *Snapshot) Explain(f Flow) Explanation {
 		end.Link, end.Addr = e.Decision.Link, e.Decision.Gateway
 	}
 	e.Steps = append(e.Steps, end)
+	if e.Decision.Undetermined != 0 {
+		e.Candidates = s.MatchCandidates(f)
+	}
 	return e
 }
 
@@ -64,23 +67,26 @@ func (s *Snapshot) FibMatch(f Flow) (Decision, Route, bool) {
 	var d Decision
 	w := newWalk(s, f, nil)
 	w.run(&d)
-	if d.Errno != 0 {
-		return d, Route{}, false
+	m := w.match(d)
+	if !m.Found && d.Errno == 0 {
+		m.Decision.Errno = EHOSTUNREACH
 	}
+	return m.Decision, m.Route, m.Found
+}
+
+// match is d with the route that the walk found.
+func (w *walk) match(d Decision) Match {
 	h := &w.h
-	if h.alias == nil {
-		d.Errno = EHOSTUNREACH
-		return d, Route{}, false
+	if d.Errno != 0 || h.alias == nil {
+		return Match{Decision: d}
 	}
-	r := s.routeOf(h.table, h.prefix, h.src, h.alias)
+	r := w.s.routeOf(h.table, h.prefix, h.src, h.alias)
 	if w.fam == Inet {
 		r.Type, r.TOS = d.Type, h.tos
-		return d, r, true
+	} else if h.alias.ecmpAble() {
+		r.Nexthops = append(r.Nexthops, w.s.siblingsAfter(h)...)
 	}
-	if h.alias.ecmpAble() {
-		r.Nexthops = append(r.Nexthops, s.siblingsAfter(h)...)
-	}
-	return d, r, true
+	return Match{Decision: d, Route: r, Found: true}
 }
 
 // siblingsAfter are the legs of the IPv6 multipath route of h but its own, in ring
@@ -116,9 +122,12 @@ func (w *walk) run(d *Decision) {
 	}
 	if w.fam == Inet {
 		w.run4(d)
-		return
+	} else {
+		w.key.Dst = orUnspecified6(w.key.Dst)
+		w.f.Dst = w.key.Dst
+		w.run6(d)
 	}
-	w.key.Dst = orUnspecified6(w.key.Dst)
-	w.f.Dst = w.key.Dst
-	w.run6(d)
+	if d.Undetermined&UndeterminedMode != 0 && w.fork == nil && !w.turned && !w.otherMode(d) {
+		d.Undetermined &^= UndeterminedMode
+	}
 }

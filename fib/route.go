@@ -18,6 +18,7 @@ type Route struct {
 	Metrics  Metrics
 	Pref     RouterPref // IPv6 router preference
 	Expires  uint32     // IPv6 seconds left at load time; 0: never
+	Lost     Fact       // with Src: in the table, but no longer found (a defect of the kernel, D8)
 
 	NexthopID uint32    // nexthop object; 0: the nexthops below are the route's own
 	Nexthops  []Nexthop // in order; for an object route a dump's expansion is ignored

@@ -52,8 +52,8 @@ func (tx *Txn) AddRoute(r Route, flags AddFlags) error {
 	if err := add(&r, flags); err != nil {
 		return opError(op, r.String(), err)
 	}
-	if r.Type == TypeLocal && r.Family() == Inet && !tx.s.userLocal {
-		tx.s.userLocal, tx.dirty = true, true
+	if r.Type == TypeLocal && r.Family() == Inet && tx.s.userLocal != FactYes {
+		tx.s.userLocal, tx.dirty = FactYes, true
 	}
 	return nil
 }
@@ -161,6 +161,7 @@ func identical(a, b *alias) bool {
 	}
 	x, y := *a, *b
 	x.flags, y.flags = 0, 0
+	x.guessed, y.guessed = false, false
 	x.bounds, y.bounds = nil, nil
 	x.legs, y.legs = plainLegs(a.legs), plainLegs(b.legs)
 	return string(x.appendKey(nil)) == string(y.appendKey(nil))

@@ -34,7 +34,7 @@ func (tx *Txn) AddRule(q rules.Request, flags AddFlags) (rules.Rule, error) {
 	}
 	tx.setRules(q.Family, list)
 	if q.Family == Inet6 {
-		tx.s.mode6 = ModeRules
+		tx.s.mode6, tx.s.open6 = ModeRules, false
 	}
 	return r, nil
 }
@@ -60,7 +60,7 @@ func (tx *Txn) DeleteRule(q rules.Request) (rules.Rule, error) {
 func (tx *Txn) setRules(f Family, l *rules.List) {
 	l = l.Bind(tx.s.bindName)
 	if f == Inet {
-		tx.s.rules4, tx.s.mode4 = l, ModeRules
+		tx.s.rules4, tx.s.mode4, tx.s.open4 = l, ModeRules, false
 		tx.s.noteRealms()
 	} else {
 		tx.s.rules6 = l

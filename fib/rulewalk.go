@@ -10,11 +10,7 @@ import (
 func (w *walk) rules(h *hit) Errno {
 	w.droppedTOS, w.realms = 0, 0
 	h.rule = -1
-	mode := w.s.mode4
-	if w.fam == Inet6 {
-		mode = w.s.mode6
-	}
-	if mode == ModeMerged {
+	if w.mode() == ModeMerged {
 		if w.telling() {
 			w.step(Step{Kind: StepRule, Reason: ReasonRulesNotInForce, Taken: true, RuleIndex: -1})
 		}
@@ -25,6 +21,22 @@ func (w *walk) rules(h *hit) Errno {
 		return w.rulesLiteral(h)
 	}
 	return w.rulesFast(h)
+}
+
+// mode tells whether the rules are in force; where nobody can know it takes one or
+// the other for the whole walk (J4).
+func (w *walk) mode() Mode {
+	likely, open := w.s.modeOf(w.fam)
+	if !open {
+		return likely
+	}
+	if w.modeKnown == ModeUnknown {
+		w.modeKnown = likely
+		if (w.choose(UndeterminedMode, 2) == 1) != w.turned {
+			w.modeKnown = ModeMerged + ModeRules - likely
+		}
+	}
+	return w.modeKnown
 }
 
 // hardWired is the lookup of a namespace whose rules were never changed: IPv4
@@ -97,13 +109,16 @@ func (w *walk) rulesLiteral(h *hit) Errno {
 			if out == found {
 				by := w.suppressor(&r.Rule, h)
 				if by == rules.SuppressNone {
+					w.describe6(h)
 					return w.ended(i, r, h, 0)
 				}
 				st.Reason, st.Taken = ReasonSuppressedLength, false
 				if by == rules.SuppressIfGroup {
 					st.Reason = ReasonSuppressedGroup
-				} else {
-					w.und = und // what was uncertain about the dropped result does not matter
+				} else if !deferred {
+					// What was uncertain about the dropped result does not matter, unless it
+					// gave the flow its source.
+					w.und = und
 				}
 				w.step(st)
 			}
@@ -154,9 +169,12 @@ func (w *walk) rulesFast(h *hit) Errno {
 		}
 		switch w.suppressor(&r.Rule, h) {
 		case rules.SuppressNone:
+			w.describe6(h)
 			return w.ended(i, r, h, 0)
 		case rules.SuppressPrefixLength:
-			w.und = und
+			if !deferred {
+				w.und = und
+			}
 		}
 	}
 	h.alias = nil
@@ -244,6 +262,21 @@ func (w *walk) suppressor(r *rules.Rule, h *hit) rules.Suppressor {
 	}
 	if by != rules.SuppressNone {
 		w.droppedTOS = h.tos
+		if w.fam == Inet6 && h.obj != nil {
+			w.dropped = *h
+		}
 	}
 	return by
+}
+
+// describe6 settles which route the reply describes if a suppressor dropped another
+// one with the same nexthop object before: the kernel may have kept that (D22a).
+func (w *walk) describe6(h *hit) {
+	o := &w.dropped
+	if h.obj == nil || o.obj == nil || h.obj.ids[h.leg] != o.obj.ids[o.leg] {
+		return
+	}
+	if w.choose(UndeterminedShared, 2) == 1 {
+		h.alias, h.table, h.prefix, h.src = o.alias, o.table, o.prefix, o.src
+	}
 }

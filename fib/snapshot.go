@@ -20,8 +20,10 @@ type Snapshot struct {
 	sysctls Sysctls
 	mode4   Mode // never ModeUnknown
 	mode6   Mode
+	// open4, open6: the mode is the likelier one, but nobody can know (J4).
+	open4, open6 bool
 	// userLocal: a local route was once added by hand (C31).
-	userLocal bool
+	userLocal Fact
 	// Whether any IPv4 rule or any leg has realms, which makes every source be
 	// looked up (C31).
 	ruleRealms, legRealms bool
@@ -86,8 +88,9 @@ type object struct {
 	// members are the legs: of a group one per member, otherwise the object's own.
 	// Empty for a blackhole.
 	members []Nexthop
-	// ids are the members' ids.
-	ids []uint32
+	// ids are the members' ids, sources what the kernel remembers for each (C19).
+	ids     []uint32
+	sources []netip.Addr
 	// bounds as B20 over all members, without exclusions (B24).
 	bounds []int32
 	// blackhole is set for a blackhole object and for a group whose only member is one.
@@ -108,6 +111,14 @@ func (s *Snapshot) rulesOf(f Family) *rules.List {
 		return s.rules4
 	}
 	return s.rules6
+}
+
+// modeOf is the mode of a family, and whether it is no more than the likelier one.
+func (s *Snapshot) modeOf(f Family) (m Mode, open bool) {
+	if f == Inet {
+		return s.mode4, s.open4
+	}
+	return s.mode6, s.open6
 }
 
 func (s *Snapshot) table(f Family, id TableID) *table { return s.tables[tableKey{id, f}] }

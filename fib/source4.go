@@ -11,7 +11,18 @@ func (w *walk) routeSource4(h *hit) (netip.Addr, Reason) {
 	if h.alias.prefSrc.IsValid() {
 		return h.alias.prefSrc, ReasonSourcePreferred
 	}
-	return w.s.legSelect4(h.alias, h.obj, &h.nh)
+	src, why := w.s.legSelect4(h.alias, h.obj, &h.nh)
+	if h.obj == nil || h.obj.fam == Inet6 || h.nh.Gateway.Is6() {
+		return src, why
+	}
+	if known := h.obj.sources[h.leg]; known.IsValid() {
+		return known, why
+	}
+	// After a change of addresses the scope of the route looked up first counts (C19).
+	if other, because := w.s.selectSource4(h.nh.Link, h.nh.Gateway, h.alias.scope); other != src && w.choose(UndeterminedSource, 2) == 1 {
+		return other, because
+	}
+	return src, why
 }
 
 // legSource4 is the source that the kernel remembers for a leg (B22, C19), as far
@@ -110,7 +121,7 @@ func (w *walk) ownerOf(a netip.Addr) int32 {
 	c.key.Iif, c.key.Oif, c.key.TOS = 0, 0, 0
 	var h hit
 	var out outcome
-	if w.s.mode4 == ModeMerged {
+	if w.mode() == ModeMerged {
 		out, _ = c.merged4(&h) // there is only one tree
 	} else {
 		out, _ = c.table4(TableLocal, &h)

@@ -65,8 +65,18 @@ type State struct {
 	Neighbours []Neighbour
 	AddrLabels []AddrLabel
 	// UserLocalRoutes: a local route was once added by hand; sticky (C31).
-	UserLocalRoutes bool
+	UserLocalRoutes Fact
 }
+
+// Fact is something that a dump may leave open.
+type Fact uint8
+
+// What is known of a fact.
+const (
+	FactUnknown Fact = iota
+	FactNo
+	FactYes
+)
 
 // DefaultAddrLabels is the label table that every namespace starts with (D42).
 func DefaultAddrLabels() []AddrLabel {

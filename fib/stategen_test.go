@@ -1,6 +1,7 @@
 package fib_test
 
 import (
+	"cmp"
 	"encoding/binary"
 	"math/rand/v2"
 	"net/netip"
@@ -45,7 +46,7 @@ func (g stateGen) state() *fib.State {
 		Kernel:  pick(g, fib.KernelVersion{}, fib.KernelVersion{}, fib.KernelVersion{Major: 6, Minor: 1}, fib.KernelVersion{Major: 6, Minor: 12}),
 		Sysctls: fib.DefaultSysctls(), AddrLabels: fib.DefaultAddrLabels(),
 		Mode4: pick(g, fib.ModeUnknown, fib.ModeRules), Mode6: pick(g, fib.ModeUnknown, fib.ModeRules),
-		UserLocalRoutes: g.one(4),
+		UserLocalRoutes: pick(g, fib.FactUnknown, fib.FactNo, fib.FactYes),
 	}
 	c := &st.Sysctls
 	c.HashSeed = pick[uint32](g, 0, 1, 0xdeadbeef)
@@ -77,12 +78,7 @@ func (g stateGen) state() *fib.State {
 	for range g.IntN(30) {
 		st.Routes = append(st.Routes, g.route6())
 	}
-	slices.SortStableFunc(st.Routes, func(a, b fib.Route) int {
-		if a.Family() == fib.Inet && b.Family() == fib.Inet && a.TOS != b.TOS {
-			return int(b.TOS) - int(a.TOS)
-		}
-		return int(a.Priority) - int(b.Priority)
-	})
+	sortRoutes(st)
 	st.Rules = append(slices.Collect(initialRules(fib.Inet)), slices.Collect(initialRules(fib.Inet6))...)
 	if !g.one(4) {
 		for range g.IntN(10) {
@@ -90,6 +86,16 @@ func (g stateGen) state() *fib.State {
 		}
 	}
 	return st
+}
+
+// sortRoutes brings routes into an order that a dump may have (B5, D13).
+func sortRoutes(st *fib.State) {
+	slices.SortStableFunc(st.Routes, func(a, b fib.Route) int {
+		if a.Family() == fib.Inet && b.Family() == fib.Inet && a.TOS != b.TOS {
+			return int(b.TOS) - int(a.TOS)
+		}
+		return cmp.Or(int(a.Family())-int(b.Family()), int(a.Priority)-int(b.Priority))
+	})
 }
 
 func initialRules(f fib.Family) func(func(rules.Rule) bool) {

@@ -16,6 +16,7 @@ type alias struct {
 	protocol Protocol
 	tos      uint8
 	pref     RouterPref
+	guessed  bool // loaded without the scope of its gateways, which is taken to be link (B30)
 	flags    RouteFlags
 	priority uint32
 	prefSrc  netip.Addr
@@ -44,7 +45,18 @@ type leaf struct {
 	plain []*alias
 	// bySrc are the IPv6 source-specific lists, longest source prefix first (D8).
 	bySrc []srcList
+	lost  lostness
 }
+
+// lostness is whether lookups still come by a node of source-specific routes (D8).
+type lostness uint8
+
+const (
+	lostNever lostness = iota // it cannot be lost
+	lostMaybe                 // a dump cannot tell
+	lostNot                   // asked: it is not
+	lostCertainly
+)
 
 type srcList struct {
 	src  netip.Prefix
@@ -124,6 +136,11 @@ func (a *alias) appendKey(b []byte) []byte {
 			b = le.AppendUint32(b, v)
 		}
 		b = appendString(b, a.metrics.CongCtl)
+	}
+	if a.guessed {
+		b = append(b, 1)
+	} else {
+		b = append(b, 0)
 	}
 	b = le.AppendUint32(b, uint32(len(a.legs)))
 	for i := range a.legs {
@@ -208,6 +225,9 @@ func (l *leaf) appendKey(b []byte) []byte {
 	for _, a := range l.plain {
 		b = le.AppendUint32(b, a.id)
 	}
+	if l.lost != lostNever {
+		b = le.AppendUint32(b, ^uint32(l.lost))
+	}
 	for _, s := range l.bySrc {
 		b = le.AppendUint32(b, ^uint32(0))
 		b = append(appendAddr(b, s.src.Addr()), byte(s.src.Bits()))
@@ -244,7 +264,8 @@ func (l *leaf) list(src netip.Prefix) []*alias {
 	return nil
 }
 
-// with returns a leaf that has list under src and is otherwise l.
+// with returns a leaf that has list under src and is otherwise l. It is not lost:
+// an added route mends that (D8).
 func (l *leaf) with(src netip.Prefix, list []*alias) *leaf {
 	if !src.IsValid() {
 		return &leaf{plain: list, bySrc: l.bySrc}

@@ -21,7 +21,18 @@ func (s *Snapshot) routeOf(t TableID, dst, src netip.Prefix, a *alias) Route {
 	if a.metrics != nil {
 		r.Metrics = *a.metrics
 	}
+	for i := range r.Nexthops {
+		r.Nexthops[i] = shownLeg(r.Nexthops[i])
+	}
 	return r
+}
+
+// shownLeg is n without a scope that is no more than a guess.
+func shownLeg(n Nexthop) Nexthop {
+	if !n.ScopeSet {
+		n.Scope = 0
+	}
+	return n
 }
 
 // Tables yields the ids of the tables of a family in ascending order.
@@ -72,7 +83,11 @@ func (s *Snapshot) RoutesOf(f Family, id TableID) iter.Seq[Route] {
 				return
 			}
 			for _, src := range l.bySrc {
-				if !s.yieldList(t, p, src.src, src.list, yield) {
+				ok := s.yieldList(t, p, src.src, src.list, func(r Route) bool {
+					r.Lost = [...]Fact{lostNot: FactNo, lostCertainly: FactYes}[l.lost]
+					return yield(r)
+				})
+				if !ok {
 					return
 				}
 			}
@@ -88,7 +103,7 @@ func (s *Snapshot) yieldList(t *table, dst, src netip.Prefix, list []*alias, yie
 		}
 		for t.fam == Inet6 && i+1 < len(list) && list[i].ecmpAble() && siblingsAgree(list[i], list[i+1]) {
 			i++
-			r.Nexthops = append(r.Nexthops, list[i].legs[0])
+			r.Nexthops = append(r.Nexthops, shownLeg(list[i].legs[0]))
 		}
 		if !yield(r) {
 			return false
@@ -124,6 +139,12 @@ func (s *Snapshot) State() *State {
 	st := &State{
 		Kernel: s.kernel, Sysctls: s.sysctls, Mode4: s.mode4, Mode6: s.mode6, UserLocalRoutes: s.userLocal,
 		AddrLabels: slices.Clone(s.labels),
+	}
+	if s.open4 {
+		st.Mode4 = ModeUnknown
+	}
+	if s.open6 {
+		st.Mode6 = ModeUnknown
 	}
 	for _, i := range s.linkOrder {
 		l := s.links[i]

@@ -9,6 +9,9 @@ type query6 struct {
 	strict   bool  // a leg on another link is not eligible (D10)
 	reach    bool  // legs with a failed neighbour are not eligible (D10)
 	failed   bool  // a leg was not eligible for its neighbour
+
+	lostAt  uint8 // 1 + length of the last node that may be lost, and
+	skipped bool  // whether it was
 }
 
 func (w *walk) query6() query6 {
@@ -72,10 +75,15 @@ func (w *walk) search6(t *table, q *query6) (pick6, bool) {
 }
 
 func (w *walk) pass6(t *table, q *query6, reach bool) (p pick6, ok bool) {
-	started := false
+	started, longer := false, false
 	m, found := t.lpm.Lookup(q.dst)
 	for ; found; m, found = t.lpm.Shorter(q.dst, int(m.Bits)) {
 		l := w.s.leaves.at(m.Index)
+		if w.loses6(l, q, int(m.Bits), longer) {
+			longer = true
+			continue
+		}
+		longer = true
 		for i := range l.bySrc {
 			s := &l.bySrc[i]
 			if !s.src.Contains(q.src) {
@@ -104,13 +112,44 @@ func (w *walk) pass6(t *table, q *query6, reach bool) (p pick6, ok bool) {
 	return p, false
 }
 
+// loses6 reports whether the lookup passes by the node of l, whose destination prefix
+// has bits: a lost one is found only for destinations within one of the longer
+// prefixes, nobody knows which (D8). longer tells whether one covers the destination.
+func (w *walk) loses6(l *leaf, q *query6, bits int, longer bool) bool {
+	switch {
+	case l.lost == lostNever || l.lost == lostNot:
+		return false
+	case l.lost == lostCertainly && !longer:
+		return true
+	case !l.covers6(q.src):
+		return false
+	case int(q.lostAt) != bits+1:
+		alt := w.choose(UndeterminedSourceNode, 2)
+		q.lostAt, q.skipped = uint8(bits+1), (alt == 0) == (l.lost == lostCertainly)
+	}
+	return q.skipped
+}
+
+// covers6 reports whether some source prefix of l covers src.
+func (l *leaf) covers6(src netip.Addr) bool {
+	for i := range l.bySrc {
+		if l.bySrc[i].src.Contains(src) {
+			return true
+		}
+	}
+	return false
+}
+
 // choose6 is the choice within one node (D13): the routes of the first metric by
 // score, and if none is eligible all others together, their metric ignored.
 func (w *walk) choose6(list []*alias, q *query6, reach bool, p *pick6) bool {
-	best := -1
+	best, first := -1, true
 	for i, a := range list {
-		if best >= 0 && a.priority != list[0].priority && p.alias.priority == list[0].priority {
-			break
+		if first && a.priority != list[0].priority {
+			if best >= 0 {
+				break
+			}
+			first = false
 		}
 		score, end := w.match6(a, q, reach, best)
 		if score <= best {

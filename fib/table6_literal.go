@@ -2,6 +2,7 @@ package fib
 
 import (
 	"fmt"
+	"iter"
 	"net/netip"
 )
 
@@ -13,27 +14,27 @@ type list6 struct {
 	passed   Reason
 }
 
-// search6Literal is search6 step by step: it first writes down every list in the
-// order in which the kernel comes by it (K.4 steps 10, 11), then goes through them.
+// search6Literal is search6 step by step: it goes through every list in the order in
+// which the kernel comes by it (K.4 steps 10, 11).
 func (w *walk) search6Literal(t *table, q *query6) (pick6, bool) {
 	w.step(Step{Kind: StepTable, Taken: true, Table: t.id, Reason: ReasonTableEntered})
-	lists := w.lists6(t, q)
 	modes := []bool{false}
 	if q.reach {
 		modes = []bool{true, false}
 	}
+	some := false
 	for i, reach := range modes {
-		if i > 0 && len(lists) > 0 {
+		if i > 0 && some {
 			w.step(Step{Kind: StepTable, Taken: true, Table: t.id, Reason: ReasonRetryUnreachable})
 		}
-		for j := range lists {
-			l := &lists[j]
+		for l := range w.lists6(t, q) {
+			some = true
 			if l.passed != ReasonNone {
 				w.step(Step{Kind: StepPrefix, Table: t.id, Prefix: l.dst, SrcPrefix: l.src, Reason: l.passed})
 				continue
 			}
 			w.step(Step{Kind: StepPrefix, Taken: true, Table: t.id, Prefix: l.dst, SrcPrefix: l.src, Reason: ReasonCovers})
-			if p, ok := w.choose6Literal(t, l, q, reach); ok {
+			if p, ok := w.choose6Literal(t, &l, q, reach); ok {
 				return p, true
 			}
 			w.step(Step{Kind: StepPrefix, Table: t.id, Prefix: l.dst, SrcPrefix: l.src, Reason: ReasonBacktrack})
@@ -43,43 +44,55 @@ func (w *walk) search6Literal(t *table, q *query6) (pick6, bool) {
 }
 
 // lists6 looks up every length of destination, and at each every length of source.
-func (w *walk) lists6(t *table, q *query6) []list6 {
-	var out []list6
-	started := false
-	for bits := 128; bits >= 0; bits-- {
-		dst, _ := q.dst.Prefix(bits)
-		l := w.s.leafAt(t, dst)
-		if l == nil {
-			continue
-		}
-		covered := false
-		for n := 128; n > 0; n-- {
-			src, _ := q.src.Prefix(n)
-			if list := l.list(src); len(list) > 0 {
-				covered = true
-				out = append(out, list6{dst: dst, src: src, aliases: list})
+func (w *walk) lists6(t *table, q *query6) iter.Seq[list6] {
+	return func(yield func(list6) bool) {
+		started, longer := false, false
+		for bits := 128; bits >= 0; bits-- {
+			dst, _ := q.dst.Prefix(bits)
+			l := w.s.leafAt(t, dst)
+			if l == nil {
+				continue
 			}
-		}
-		if len(l.bySrc) > 0 && !covered {
-			for _, s := range l.bySrc {
-				out = append(out, list6{dst: dst, src: s.src, passed: ReasonNoSourcePrefix})
-			}
-			if !started {
-				if len(l.plain) > 0 {
-					out = append(out, list6{dst: dst, passed: ReasonNotCandidate})
+			lost := w.loses6(l, q, bits, longer)
+			longer = true
+			if lost {
+				if !yield(list6{dst: dst, src: l.bySrc[0].src, passed: ReasonLost}) {
+					return
 				}
 				continue
 			}
+			covered := false
+			for n := 128; n > 0; n-- {
+				src, _ := q.src.Prefix(n)
+				if list := l.list(src); len(list) > 0 {
+					covered = true
+					if !yield(list6{dst: dst, src: src, aliases: list}) {
+						return
+					}
+				}
+			}
+			if len(l.bySrc) > 0 && !covered {
+				for _, s := range l.bySrc {
+					if !yield(list6{dst: dst, src: s.src, passed: ReasonNoSourcePrefix}) {
+						return
+					}
+				}
+				if !started {
+					if len(l.plain) > 0 && !yield(list6{dst: dst, passed: ReasonNotCandidate}) {
+						return
+					}
+					continue
+				}
+			}
+			started = true
+			if len(l.plain) > 0 && !yield(list6{dst: dst, aliases: l.plain}) {
+				return
+			}
 		}
-		started = true
-		if len(l.plain) > 0 {
-			out = append(out, list6{dst: dst, aliases: l.plain})
+		if l := w.s.leafAt(t, defaultPrefix6); !started && l != nil && len(l.plain) > 0 {
+			yield(list6{dst: defaultPrefix6, aliases: l.plain})
 		}
 	}
-	if l := w.s.leafAt(t, defaultPrefix6); !started && l != nil && len(l.plain) > 0 {
-		out = append(out, list6{dst: defaultPrefix6, aliases: l.plain})
-	}
-	return out
 }
 
 // choose6Literal is choose6 step by step.

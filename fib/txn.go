@@ -21,13 +21,14 @@ type Txn struct {
 	owned ownedParts
 	dirty bool // something other than routes changed
 
-	refs    map[uint32]int32 // by leaf, to take back if the transaction fails
-	zero    []uint32         // leaves whose references went to zero
-	swapped []swappedAlias
-	legs    []Nexthop    // scratch of LoadRoute
-	ties    []netip.Addr // loaded addresses whose stamps do not tell the newest
-	loading map[routeKey]*loadingLeaf
-	recheck map[routeKey]bool // loaded legs whose scope waits for the tables (B30)
+	refs      map[uint32]int32 // by leaf, to take back if the transaction fails
+	zero      []uint32         // leaves whose references went to zero
+	swapped   []swappedAlias
+	legs      []Nexthop    // scratch of LoadRoute
+	ties      []netip.Addr // loaded addresses whose stamps do not tell the newest
+	loading   map[routeKey]*loadingLeaf
+	maybeLost []routeKey        // loaded nodes of source-specific routes, to be looked at when all is loaded (D8)
+	recheck   map[routeKey]bool // loaded legs whose scope waits for the tables (B30)
 }
 
 // ownedParts marks the parts of s that are no longer shared with base.
@@ -250,7 +251,7 @@ func (l *leaf) swap(changed map[uint32]*alias) *leaf {
 		}
 		return out
 	}
-	n := &leaf{plain: list(l.plain)}
+	n := &leaf{plain: list(l.plain), lost: l.lost}
 	for _, s := range l.bySrc {
 		n.bySrc = append(n.bySrc, srcList{s.src, list(s.list)})
 	}

@@ -25,6 +25,7 @@ func TestUnknownSeedIsToldWhenItMatters(t *testing.T) {
 		if i%2 == 0 {
 			siblings6(g, st)
 		}
+		sortRoutes(st)
 		st.Sysctls.HashSeed = 0
 		unknown := loaded(t, st)
 		var known []*fib.Snapshot

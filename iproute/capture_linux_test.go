@@ -23,9 +23,9 @@ func TestCaptureOfInitialRules(t *testing.T) {
 	}
 	st := captured()
 	assert.Equal(t, fib.ModeMerged, st.Mode4)
-	assert.False(t, st.UserLocalRoutes)
+	assert.Equal(t, fib.FactUnknown, st.UserLocalRoutes)
 	ns.IP("route add local 10.5.0.0/16 dev lo table 77")
-	assert.True(t, captured().UserLocalRoutes)
+	assert.Equal(t, fib.FactYes, captured().UserLocalRoutes)
 	ns.Batch("rule add pref 5 table 9", "rule del pref 5")
 	assert.Equal(t, fib.ModeRules, captured().Mode4, "sticky, although the rules are the initial ones again")
 }

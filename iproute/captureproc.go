@@ -222,7 +222,7 @@ func (c *capture) derive() {
 	for i := range c.st.Routes {
 		r := &c.st.Routes[i]
 		if r.Family() == fib.Inet && r.Type == fib.TypeLocal && c.st.Mode4 != fib.ModeRules && (r.Table != fib.TableLocal || r.Protocol != fib.ProtoKernel) {
-			c.st.UserLocalRoutes = true // C31; matters without rules only
+			c.st.UserLocalRoutes = fib.FactYes // C31; matters without rules only
 		}
 		local[r.Family()] = local[r.Family()] || r.Table == fib.TableLocal
 	}

@@ -94,38 +94,53 @@ func (x *Explainer) appendLine(b []byte, l *storyLine, width int) []byte {
 	return append(append(b, style(paint, mark+line)...), '\n')
 }
 
+// answer is the answer that the story ends with.
+func (x *Explainer) answer(q *Query, e *fib.Explanation) Answer {
+	m := fib.Match{Decision: e.Decision, Found: e.Route != nil}
+	if e.Route != nil {
+		m.Route = *e.Route
+	}
+	get := *q
+	get.FibMatch = false
+	a := get.answer(&e.Flow, m)
+	a.Candidates = get.answers(&e.Flow, e.Candidates)
+	return a
+}
+
 func (x *Explainer) appendAnswer(b []byte, q *Query, e *fib.Explanation) []byte {
-	d := &e.Decision
+	a := x.answer(q, e)
+	b = x.appendOutcome(b, &a, x.Style.Taken, "")
+	if e.Decision.Undetermined == 0 {
+		return b
+	}
+	b = append(append(b, style(x.Style.Error, undeterminedText(e.Decision.Undetermined))...), '\n')
+	for i := range a.Candidates[1:] {
+		b = x.appendOutcome(b, &a.Candidates[1+i], x.Style.Passed, "or: ")
+	}
+	return b
+}
+
+// appendOutcome appends a as "ip route get" prints it.
+func (x *Explainer) appendOutcome(b []byte, a *Answer, paint func(string) string, before string) []byte {
+	if a.Errno != 0 {
+		return append(append(b, style(x.Style.Error, before+Answers(a.Errno))...), '\n')
+	}
 	p := *x.printer()
 	p.JSON = false
-	switch {
-	case d.Errno != 0:
-		return append(append(b, style(x.Style.Error, Answers(d.Errno))...), '\n')
-	default:
-		get := *q
-		get.FibMatch = false
-		r := get.Reply(&e.Flow, d, e.Route)
-		text := strings.TrimSuffix(string(p.AppendReply(nil, &r)), "\n")
-		for line := range strings.SplitSeq(text, "\n") {
-			b = append(append(b, style(x.Style.Taken, line)...), '\n')
-		}
-	}
-	if d.Undetermined != 0 {
-		b = append(append(b, style(x.Style.Error, undeterminedText(d.Undetermined))...), '\n')
+	text := strings.TrimSuffix(string(p.AppendReply(nil, &a.Reply)), "\n")
+	for line := range strings.SplitSeq(text, "\n") {
+		b = append(append(b, style(paint, before+line)...), '\n')
+		before = strings.Repeat(" ", len(before))
 	}
 	return b
 }
 
 func undeterminedText(u fib.Undetermined) string {
 	var why []string
-	if u&fib.UndeterminedHash != 0 {
-		why = append(why, "the seed of the multipath hash is not readable (set net.ipv4.fib_multipath_hash_seed)")
-	}
-	if u&fib.UndeterminedDefaultRouter != 0 {
-		why = append(why, "the choice among equal default routes depends on earlier lookups")
-	}
-	if u&fib.UndeterminedMode != 0 {
-		why = append(why, "whether rules are in force cannot be told")
+	for i := range undeterminedNames {
+		if c := &undeterminedNames[i]; u&c.bit != 0 {
+			why = append(why, c.text)
+		}
 	}
 	return "not certain: " + strings.Join(why, "; ")
 }

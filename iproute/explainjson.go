@@ -30,14 +30,8 @@ func (x *Explainer) AppendJSON(b []byte, q *Query, e *fib.Explanation) []byte {
 	w.key("flow")
 	s.flow(&w)
 	w.key("decision")
-	if d.Errno != 0 {
-		p.failure(&w, d.Errno, &e.Flow, d)
-	} else {
-		get := *q
-		get.FibMatch = false
-		r := get.Reply(&e.Flow, d, e.Route)
-		p.object(&w, &r)
-	}
+	a := x.answer(q, e)
+	p.answer(&w, &a)
 	if len(e.Legs) > 0 {
 		w.key("legs")
 		w.openArray()

@@ -2,6 +2,7 @@ package iproute
 
 import (
 	"errors"
+	"net/netip"
 
 	"github.com/fibula-net/fibula/fib"
 	"github.com/fibula-net/fibula/internal/errno"
@@ -10,21 +11,15 @@ import (
 // Answers is what ip writes to standard error when a kernel answers e.
 func Answers(e fib.Errno) string { return "RTNETLINK answers: " + e.Error() }
 
-// AppendFailure appends, on one line, the JSON object for a flow that e ends:
-// "error" (the errno's name), "message", "dst", and as far as known what
-// decided: "rule" (its priority), "table", "prefix", "type" of the route. d may be nil.
-func (p *Printer) AppendFailure(b []byte, e fib.Errno, f *fib.Flow, d *fib.Decision) []byte {
-	w := ipJSON{b: b, pretty: p.Pretty && p.JSON}
-	p.failure(&w, e, f, d)
-	return append(w.b, '\n')
-}
-
-func (p *Printer) failure(w *ipJSON, e fib.Errno, f *fib.Flow, d *fib.Decision) {
+// failure writes the object for a flow that e ends: "error" (the errno's name),
+// "message", "dst", and as far as known what decided: "rule" (its priority), "table",
+// "prefix", "type" of the route.
+func (p *Printer) failure(w *ipJSON, e fib.Errno, dst netip.Addr, d *fib.Decision, others []Answer) {
 	n := p.Names.get()
 	w.openObject()
 	w.stringField("error", e.Name())
 	w.stringField("message", e.Error())
-	w.addrField("dst", f.Dst)
+	w.addrField("dst", dst)
 	if d != nil && d.HasRule {
 		w.uintField("rule", uint64(d.Rule))
 	}
@@ -36,6 +31,7 @@ func (p *Printer) failure(w *ipJSON, e fib.Errno, f *fib.Flow, d *fib.Decision) 
 	if d != nil && d.Undetermined != 0 {
 		w.undetermined(d.Undetermined)
 	}
+	p.candidates(w, others)
 	w.closeObject()
 }
 

@@ -24,22 +24,22 @@ type Printer struct {
 // AppendReply appends the whole output for one reply: with JSON an array of one
 // object and a line feed, as "ip -j route get"; else the text of "ip route get".
 // It allocates only to let b grow.
-func (p *Printer) AppendReply(b []byte, r *Reply) []byte {
+func (p *Printer) AppendReply(b []byte, r *Reply) []byte { return p.appendReply(b, r, nil) }
+
+// AppendReplyOf appends the reply of an answer without errno, in JSON with its
+// candidates.
+func (p *Printer) AppendReplyOf(b []byte, a *Answer) []byte {
+	return p.appendReply(b, &a.Reply, a.Candidates)
+}
+
+func (p *Printer) appendReply(b []byte, r *Reply, others []Answer) []byte {
 	if !p.JSON {
 		return p.appendText(b, r)
 	}
 	w := ipJSON{b: b, pretty: p.Pretty}
 	w.openArray()
-	p.object(&w, r)
+	p.object(&w, r, others)
 	w.closeArray()
-	return append(w.b, '\n')
-}
-
-// AppendObject appends the reply as one JSON object on a line of its own, for
-// batches.
-func (p *Printer) AppendObject(b []byte, r *Reply) []byte {
-	w := ipJSON{b: b}
-	p.object(&w, r)
 	return append(w.b, '\n')
 }
 

@@ -89,7 +89,7 @@ func TestJSONIsValidAndPrettyMeansTheSame(t *testing.T) {
 		if !p.StrictIP {
 			uniqueKeys(t, compact)
 		}
-		object := p.AppendObject([]byte("["), &r)
+		object := p.AppendAnswer([]byte("["), &Answer{Reply: r})
 		require.Equal(t, string(compact), strings.TrimSuffix(string(object), "\n")+"]\n")
 		p.Pretty = true
 		var again bytes.Buffer
@@ -107,8 +107,8 @@ func TestStrictIPOnlyLeavesOut(t *testing.T) {
 		}
 		strict := Printer{StrictIP: true}
 		full := Printer{}
-		want := strings.TrimSuffix(string(strict.AppendObject(nil, &r)), "}\n")
-		require.True(t, strings.HasPrefix(string(full.AppendObject(nil, &r)), want))
+		want := strings.TrimSuffix(string(strict.AppendAnswer(nil, &Answer{Reply: r})), "}\n")
+		require.True(t, strings.HasPrefix(string(full.AppendAnswer(nil, &Answer{Reply: r})), want))
 	})
 }
 
@@ -138,7 +138,7 @@ func TestPrintingDoesNotAllocate(t *testing.T) {
 	d.Link, d.Gateway, d.Source, d.Table, d.Type = 2, f.Dst, f.Dst, 100, fib.TypeUnicast
 	assert.LessOrEqual(t, testing.AllocsPerRun(100, func() {
 		r := q.Reply(&f, &d, nil)
-		buf = p.AppendObject(buf[:0], &r)
+		buf = p.AppendAnswer(buf[:0], &Answer{Reply: r})
 	}), 3.0, "numbers as names may allocate; nothing else")
 }
 
@@ -150,7 +150,7 @@ func TestFailureObjects(t *testing.T) {
 	p := Printer{JSON: true}
 	d := fib.Decision{Errno: fib.EHOSTUNREACH, HasRule: true, Rule: 100, HasRoute: true, Table: 50, Prefix: hostPrefix(f.Dst), RouteType: fib.TypeUnreachable}
 	assert.Equal(t, `{"error":"EHOSTUNREACH","message":"No route to host","dst":"10.0.0.1","rule":100,"table":"50","prefix":"10.0.0.1","type":"unreachable"}`+"\n",
-		string(p.AppendFailure(nil, d.Errno, &f, &d)))
+		string(p.AppendAnswer(nil, &Answer{Dst: f.Dst, Errno: d.Errno, Decision: d})))
 	assert.Equal(t, "RTNETLINK answers: No route to host", Answers(d.Errno))
 	_, err = parseLine("10.0.0.1 mark x", Env{})
 	out := p.AppendError(nil, err)
@@ -171,7 +171,7 @@ func BenchmarkBatch(b *testing.B) {
 		q, _ := ParseGet(words, Env{})
 		f, _ := q.Flow(p.Links)
 		r := q.Reply(&f, &d, nil)
-		buf = p.AppendObject(buf[:0], &r)
+		buf = p.AppendAnswer(buf[:0], &Answer{Reply: r})
 	}
 }
 

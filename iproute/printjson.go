@@ -8,7 +8,7 @@ import (
 )
 
 // object writes the keys that ip has in ip's order, then ours.
-func (p *Printer) object(w *ipJSON, r *Reply) {
+func (p *Printer) object(w *ipJSON, r *Reply, others []Answer) {
 	n := p.Names.get()
 	w.openObject()
 	if r.Type != fib.TypeUnicast {
@@ -84,6 +84,7 @@ func (p *Printer) object(w *ipJSON, r *Reply) {
 	}
 	if d := r.Decision; d != nil && !p.StrictIP {
 		p.extras(w, n, r, d, hasProtocol, hasScope)
+		p.candidates(w, others)
 	}
 	w.closeObject()
 }
@@ -123,10 +124,17 @@ func (p *Printer) extras(w *ipJSON, n *Names, r *Reply, d *fib.Decision, hasProt
 }
 
 var undeterminedNames = [...]struct {
-	bit  fib.Undetermined
-	name string
+	bit        fib.Undetermined
+	name, text string
 }{
-	{fib.UndeterminedHash, "hash"}, {fib.UndeterminedDefaultRouter, "default-router"}, {fib.UndeterminedMode, "mode"},
+	{fib.UndeterminedHash, "hash", "the seed of the multipath hash is not readable (set net.ipv4.fib_multipath_hash_seed)"},
+	{fib.UndeterminedDefaultRouter, "default-router", "the choice among equal default routes depends on earlier lookups"},
+	{fib.UndeterminedMode, "mode", "whether rules are in force cannot be told"},
+	{fib.UndeterminedGateway, "gateway", "whether the gateway was one of this host's own addresses when the route was added cannot be told"},
+	{fib.UndeterminedSource, "source", "the source address kept in a nexthop object depends on earlier lookups"},
+	{fib.UndeterminedShared, "shared-nexthop", "the kernel may describe another route with the same nexthop object"},
+	{fib.UndeterminedSourceNode, "source-route", "whether the kernel still finds the routes with a source prefix cannot be told"},
+	{fib.UndeterminedLocalCheck, "local-check", "whether a local route was ever added by hand cannot be told"},
 }
 
 func (w *ipJSON) undetermined(u fib.Undetermined) {

@@ -24,6 +24,7 @@ var reasonTexts = map[fib.Reason]string{
 	fib.ReasonNoSourcePrefix:       "none of its source prefixes covers the source",
 	fib.ReasonNotCandidate:         "the search cannot start here: no source prefix covers the source",
 	fib.ReasonBacktrack:            "nothing usable here: on to the next shorter prefix",
+	fib.ReasonLost:                 "has routes with a source prefix that the kernel no longer finds",
 	fib.ReasonRetryUnreachable:     "once more, without regard to neighbours",
 	fib.ReasonSelected:             "selected",
 	fib.ReasonTOS:                  "its tos is not the flow's",

@@ -133,6 +133,8 @@ func (d *decoder) route(r *fib.Route, family fib.Family) {
 			r.Pref = d.pref()
 		case "expires":
 			r.Expires = d.u32()
+		case "lost":
+			r.Lost = d.fact()
 		case "nexthops":
 			for it := d.array(); it.next(); {
 				r.Nexthops = append(r.Nexthops, d.leg())

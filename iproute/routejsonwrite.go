@@ -75,6 +75,7 @@ func (w *jsonWriter) route(r *fib.Route, dev devNames) {
 	default:
 		w.key("pref").uint(uint64(r.Pref))
 	}
+	w.fact("lost", r.Lost)
 	if len(r.Nexthops) > 0 && !inline {
 		w.key("nexthops").open('[')
 		for i := range r.Nexthops {

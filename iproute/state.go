@@ -62,7 +62,7 @@ func writeState(out io.Writer, st *fib.State) error {
 	if st.Mode6 != fib.ModeUnknown {
 		w.key("mode6").str(modeWords[st.Mode6])
 	}
-	w.flag("user_local_routes", st.UserLocalRoutes)
+	w.fact("user_local_routes", st.UserLocalRoutes)
 	w.lineKey("sysctls").sysctls(&st.Sysctls)
 	f := &flusher{w: w, out: out}
 	section(f, "links", st.Links, func(l *fib.Link) { w.link(l, &st.Sysctls, dev) })
@@ -206,7 +206,7 @@ func (d *decoder) state() *fib.State {
 		case "mode6":
 			st.Mode6 = d.mode()
 		case "user_local_routes":
-			st.UserLocalRoutes = d.flag()
+			st.UserLocalRoutes = d.fact()
 		case "sysctls":
 			if seen["links"] {
 				d.fail("\"sysctls\" should come before \"links\", which are based on them")

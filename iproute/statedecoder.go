@@ -107,6 +107,14 @@ func (d *decoder) unknown(object string, key []byte) {
 	d.skip()
 }
 
+// fact reads the value of a key that may be missing where nothing is known.
+func (d *decoder) fact() fib.Fact {
+	if d.flag() {
+		return fib.FactYes
+	}
+	return fib.FactNo
+}
+
 // skipKnown passes over a value of which it is known that no decision depends on it.
 func (d *decoder) skipKnown(object string, key []byte) {
 	if !d.capture {

@@ -180,7 +180,7 @@ func drawNexthop(t *rapid.T, links *rapid.Generator[int32]) fib.NexthopObject {
 
 func drawState(t *rapid.T) *fib.State {
 	st := &fib.State{Mode4: fib.Mode(rapid.Uint8Range(0, 2).Draw(t, "mode4")), Mode6: fib.Mode(rapid.Uint8Range(0, 2).Draw(t, "mode6")),
-		UserLocalRoutes: rapid.Bool().Draw(t, "userlocal")}
+		UserLocalRoutes: fib.Fact(rapid.IntRange(0, 2).Draw(t, "userlocal"))}
 	st.Kernel = fib.KernelVersion{Major: rapid.IntRange(0, 9).Draw(t, "major"), Minor: rapid.IntRange(0, 99).Draw(t, "minor"),
 		Patch: rapid.IntRange(0, 999).Draw(t, "patch")}
 	drawSettings(t, nsSettings, &st.Sysctls)

@@ -4,6 +4,8 @@ import (
 	"net/netip"
 	"strconv"
 	"unicode/utf8"
+
+	"github.com/fibula-net/fibula/fib"
 )
 
 // jsonWriter appends JSON to b. Commas come by themselves: what follows an opening
@@ -95,4 +97,14 @@ func (w *jsonWriter) str(s string) {
 		i++
 	}
 	w.b = append(w.b, '"')
+}
+
+// fact writes what is known of f, and nothing if nothing is.
+func (w *jsonWriter) fact(key string, f fib.Fact) {
+	switch f {
+	case fib.FactYes:
+		w.key(key).null()
+	case fib.FactNo:
+		w.key(key).b = append(w.b, "false"...)
+	}
 }

@@ -38,6 +38,8 @@ func (d *decoder) nexthop() (o fib.NexthopObject) {
 			o.Blackhole = d.flag()
 		case "fdb":
 			o.FDB = d.flag()
+		case "source":
+			o.Source = d.address("source")
 		case "group":
 			for it := d.array(); it.next(); {
 				o.Group = append(o.Group, d.groupMember())
@@ -197,5 +199,8 @@ func (w *jsonWriter) nexthop(o *fib.NexthopObject, dev devNames) {
 		w.key("flags").bits(uint32(o.Nexthop.Flags), legFlags)
 	}
 	w.flag("fdb", o.FDB)
+	if o.Source.IsValid() {
+		w.key("source").addr(o.Source)
+	}
 	w.close('}')
 }

@@ -21,8 +21,12 @@ func (s *scan) modes(ctx context.Context, st *fib.State) error {
 		return fmt.Errorf("probe the IPv4 rules of %v: %w", s.opt.NetNS, err)
 	}
 	if st.Mode4 != fib.ModeRules {
-		if st.UserLocalRoutes, err = s.userLocal(ctx); err != nil {
+		found, err := s.userLocal(ctx)
+		if err != nil {
 			return fmt.Errorf("read IPv4 local routes of %v: %w", s.opt.NetNS, err)
+		}
+		if found {
+			st.UserLocalRoutes = fib.FactYes
 		}
 	}
 	if len(s.families) < 2 {

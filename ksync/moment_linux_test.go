@@ -50,10 +50,10 @@ func TestScanFindsOutWhetherRulesAreWalked(t *testing.T) {
 func TestScanFindsLocalRoutesAddedByHand(t *testing.T) {
 	t.Parallel()
 	ns := netnstest.New(t, netnstest.LoUp)
-	assert.False(t, scanned(t, ns, Options{}).UserLocalRoutes)
+	assert.Equal(t, fib.FactUnknown, scanned(t, ns, Options{}).UserLocalRoutes)
 	ns.IP("route add local 10.5.0.0/16 dev lo table 77")
-	assert.True(t, scanned(t, ns, Options{}).UserLocalRoutes)
-	assert.True(t, scanned(t, ns, Options{Tables: []fib.TableID{254}}).UserLocalRoutes, "whatever tables are read")
+	assert.Equal(t, fib.FactYes, scanned(t, ns, Options{}).UserLocalRoutes)
+	assert.Equal(t, fib.FactYes, scanned(t, ns, Options{Tables: []fib.TableID{254}}).UserLocalRoutes, "whatever tables are read")
 }
 
 func TestNamespacesAreFound(t *testing.T) {

@@ -19,6 +19,9 @@ var errMoved = errors.New("links, addresses, rules, nexthops or settings changed
 
 // Load reads a namespace into a new FIB.
 //
+// What dumps leave open is asked for as far as an answer of the kernel tells, see
+// [fib.Txn.Learn].
+//
 // It takes about as long as the kernel's dump, plus a fraction of a microsecond
 // for each route, and keeps no second copy of the routes. Two goroutines work:
 // one reads, one decodes.
@@ -30,7 +33,10 @@ func Load(ctx context.Context, opt Options) (*fib.FIB, error) {
 	var f *fib.FIB
 	err := retry(ctx, opt, func(s *scan) error {
 		f = fib.New(opt.Config)
-		_, err := f.Update(func(tx *fib.Txn) error { return s.pass(ctx, tx.Load, tx.LoadRoute) })
+		if _, err := f.Update(func(tx *fib.Txn) error { return s.pass(ctx, tx.Load, tx.LoadRoute) }); err != nil {
+			return err
+		}
+		_, err := s.learn(f)
 		return err
 	})
 	if err != nil {
@@ -41,7 +47,8 @@ func Load(ctx context.Context, opt Options) (*fib.FIB, error) {
 
 // Scan reads a namespace as plain data, routes included, and tells what of it is
 // not modelled. It is for a state file: every route is a value of its own, which
-// costs some 300 bytes. See [Load] for the errors.
+// costs some 300 bytes, and a FIB is made of them to find out what the dumps leave
+// open. See [Load] for the errors.
 func Scan(ctx context.Context, opt Options) (fib.State, Report, error) {
 	var st fib.State
 	var rep Report
@@ -60,7 +67,18 @@ func Scan(ctx context.Context, opt Options) (fib.State, Report, error) {
 			return nil
 		})
 		st.Routes = routes
-		return err
+		if err != nil {
+			return err
+		}
+		f := fib.New(fib.Config{})
+		if _, err := f.Update(func(tx *fib.Txn) error { return tx.Load(&st) }); err != nil {
+			return err
+		}
+		if n, err := s.learn(f); n == 0 || err != nil {
+			return err
+		}
+		st = *f.Snapshot().State()
+		return nil
 	})
 	if err != nil {
 		return fib.State{}, Report{}, err

@@ -175,6 +175,6 @@ func still(st *fib.State) fib.State {
 	for i := range c.Nexthops {
 		c.Nexthops[i].Buckets = nil
 	}
-	c.Routes, c.Neighbours, c.Mode4, c.Mode6, c.UserLocalRoutes = nil, nil, 0, 0, false
+	c.Routes, c.Neighbours, c.Mode4, c.Mode6, c.UserLocalRoutes = nil, nil, 0, 0, 0
 	return c
 }

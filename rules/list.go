@@ -108,6 +108,17 @@ func (l *List) Equal(o *List) bool {
 // IsInitial reports whether the list is as in a new namespace of its family.
 func (l *List) IsInitial() bool { return l.Family() != 0 && l.Equal(Initial(l.family)) }
 
+// IsPartOfInitial reports whether the list has initial rules only, each once, if not all of them.
+func (l *List) IsPartOfInitial() bool {
+	i := 0
+	for _, r := range Initial(l.family).All() {
+		if i < l.Len() && l.entries[i].Rule == r {
+			i++
+		}
+	}
+	return i == l.Len()
+}
+
 // RequiresDissection reports whether IPv4 input lookups carry protocol and
 // ports (0.3): whether any rule requires it.
 func (l *List) RequiresDissection() bool {

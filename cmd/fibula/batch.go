@@ -138,23 +138,18 @@ func (b *batch) line(n int, line string) {
 		b.wrong(n, err)
 		return
 	}
-	d, route, found := b.s.FibMatch(f)
-	d, r := answer(b.s, f, &q, d, &route, found)
-	if d.Undetermined != 0 {
+	ans := q.Answer(b.s, &f, b.p.JSON)
+	if ans.Decision.Undetermined != 0 {
 		b.unsure++
 	}
+	b.failed = b.failed || ans.Errno != 0
 	switch {
-	case d.Errno != 0:
-		b.failed = true
-		if b.p.JSON {
-			b.buf = b.p.AppendFailure(b.buf, d.Errno, &f, &d)
-		} else {
-			fmt.Fprintf(b.a.errs, "%s:%d: %s\n", b.file, n, iproute.Answers(d.Errno))
-		}
 	case b.p.JSON:
-		b.buf = b.p.AppendObject(b.buf, r)
+		b.buf = b.p.AppendAnswer(b.buf, &ans)
+	case ans.Errno != 0:
+		fmt.Fprintf(b.a.errs, "%s:%d: %s\n", b.file, n, iproute.Answers(ans.Errno))
 	default:
-		b.buf = b.p.AppendReply(b.buf, r)
+		b.buf = b.p.AppendReply(b.buf, &ans.Reply)
 	}
 }
 

@@ -82,44 +82,27 @@ func (a *app) get(ctx context.Context, words []string) error {
 	if err != nil {
 		return a.failed(p, err)
 	}
-	d, route, found := s.FibMatch(f)
-	d, r := answer(s, f, &q, d, &route, found)
-	if d.Errno != 0 {
-		fmt.Fprintln(a.errs, iproute.Answers(d.Errno))
+	ans := q.Answer(s, &f, a.json)
+	if ans.Errno != 0 {
+		fmt.Fprintln(a.errs, iproute.Answers(ans.Errno))
 		if a.json {
-			if err := a.write(a.indentLine(p.AppendFailure(nil, d.Errno, &f, &d))); err != nil {
+			if err := a.write(a.indentLine(p.AppendAnswer(nil, &ans))); err != nil {
 				return err
 			}
 		}
 		return &exitError{code: iproute.ExitRefused}
 	}
-	out := p.AppendReply(nil, r)
+	out := p.AppendReplyOf(nil, &ans)
 	if q.Connected && !q.From.IsValid() {
-		out = p.AppendReply(out, r)
+		out = p.AppendReplyOf(out, &ans)
 	}
 	if err := a.write(out); err != nil {
 		return err
 	}
-	if d.Undetermined != 0 && !a.json {
+	if ans.Decision.Undetermined != 0 && !a.json {
 		fmt.Fprintln(a.errs, "fibula: not certain: the answer depends on what the kernel does not show; fibula explain says on what")
 	}
 	return nil
-}
-
-// answer is the decision as "get" shows it: FibMatch ends with EHOSTUNREACH where
-// no route is behind an answer, which a plain query does not mind.
-func answer(s *fib.Snapshot, f fib.Flow, q *iproute.Query, d fib.Decision, route *fib.Route, found bool) (fib.Decision, *iproute.Reply) {
-	if !found {
-		if !q.FibMatch {
-			d = s.Resolve(f)
-		}
-		route = nil
-	}
-	if d.Errno != 0 {
-		return d, nil
-	}
-	r := q.Reply(&f, &d, route)
-	return d, &r
 }
 
 // failed writes, with -j, the object for a query that could not be asked.

@@ -1,0 +1,152 @@
+package fib
+
+import (
+	"net/netip"
+	"slices"
+)
+
+// finishLoad settles the scopes that had to wait for the tables: a gateway of our
+// own that the route's own table resolves to a wider route on the leg's link is
+// used as a gateway. It may come several times, with what is loaded so far.
+func (tx *Txn) finishLoad() {
+	tx.settleLists()
+	for w := range tx.recheck {
+		l := tx.leafOf(w.k, w.dst)
+		t := tx.s.tables[w.k]
+		list := slices.Clone(l.plain)
+		changed := false
+		for i, a := range list {
+			legs := slices.Clone(a.legs)
+			hit := false
+			for j := range legs {
+				n := &legs[j]
+				if n.Scope != ScopeHost || !n.Gateway.IsValid() || a.scope >= ScopeLink || !tx.s.wayInTable(t, n) {
+					continue
+				}
+				n.Scope, hit = ScopeLink, true
+			}
+			if hit {
+				c := *a
+				c.legs = legs
+				list[i], changed = tx.internAlias(&c), true
+			}
+		}
+		if changed {
+			tx.setLeaf(w.k, w.dst, l.with(netip.Prefix{}, list))
+		}
+	}
+	tx.doubtHostRoutes()
+	for _, a := range tx.ties {
+		tx.settleTie(a)
+	}
+	for _, key := range tx.maybeLost {
+		tx.settleLost(key)
+	}
+}
+
+// settleLost tells whether a node of source-specific routes can be lost: not with
+// plain routes beside them, not the default, and not without longer prefixes.
+func (tx *Txn) settleLost(key routeKey) {
+	l := tx.leafOf(key.k, key.dst)
+	lost := lostNever
+	if len(l.plain) == 0 && key.dst.Bits() > 0 && tx.hasLonger(key) {
+		lost = lostMaybe
+	}
+	if l.empty() || l.lost > lostMaybe || l.lost == lost {
+		return
+	}
+	c := *l
+	c.lost = lost
+	tx.setLeaf(key.k, key.dst, &c)
+}
+
+// hasLonger reports whether the table has prefixes within key's but that itself.
+func (tx *Txn) hasLonger(key routeKey) bool {
+	for p := range tx.s.tables[key.k].version().Covered(key.dst) {
+		if p != key.dst {
+			return true
+		}
+	}
+	return false
+}
+
+// settleTie tells which of several links got an IPv4 address last when their
+// stamps are equal: local routes are appended, so the last one is its (E1).
+func (tx *Txn) settleTie(a netip.Addr) {
+	for _, r := range tx.leafOf(tableKey{TableLocal, Inet}, netip.PrefixFrom(a, 32)).plain {
+		if r.typ != TypeLocal || r.protocol != ProtoKernel || len(r.legs) == 0 {
+			continue
+		}
+		if l := tx.s.links[r.legs[0].Link]; l != nil && slices.ContainsFunc(l.addrs4, func(x Address) bool { return x.Local == a }) {
+			tx.s.owner4[a] = l.Index
+		}
+	}
+}
+
+// wayInTable reports whether table t resolves n's gateway to a route of a scope
+// wider than host on n's link.
+func (s *Snapshot) wayInTable(t *table, n *Nexthop) bool {
+	m, ok := t.lpm.Lookup(n.Gateway)
+	for ; ok; m, ok = t.lpm.Shorter(n.Gateway, int(m.Bits)) {
+		for _, a := range s.leaves.at(m.Index).plain {
+			for _, x := range s.legs(a) {
+				if x.Link == n.Link && !a.typ.IsReject() {
+					return a.scope < ScopeHost
+				}
+			}
+		}
+	}
+	return false
+}
+
+// doubtHostRoutes opens the scope of gateways that a route of scope host covers: if
+// it was there when their routes were added, they count as our own (B30).
+func (tx *Txn) doubtHostRoutes() {
+	hostly := func(k tableKey, a *alias) bool {
+		return a.fam == Inet && a.scope >= ScopeHost && !a.typ.IsReject() && (k.id != TableLocal || a.protocol != ProtoKernel)
+	}
+	if !slices.ContainsFunc(tx.in.aliasRecs, func(r *aliasRec) bool { return r != nil && hostly(tableKey{}, r.alias) && r.typ != TypeLocal }) {
+		return
+	}
+	var covers []netip.Prefix
+	tx.eachRoute4(func(k tableKey, p netip.Prefix, l *leaf) {
+		if slices.ContainsFunc(l.plain, func(a *alias) bool { return hostly(k, a) }) {
+			covers = append(covers, p)
+		}
+	})
+	tx.eachRoute4(func(k tableKey, p netip.Prefix, l *leaf) {
+		list := slices.Clone(l.plain)
+		changed := false
+		for i, a := range list {
+			if !a.guessed {
+				continue
+			}
+			legs := slices.Clone(a.legs)
+			hit := false
+			for j := range legs {
+				n := &legs[j]
+				if n.Gateway.Is4() && n.ScopeSet && n.Scope == ScopeLink && n.Flags&FlagOnlink == 0 &&
+					slices.ContainsFunc(covers, func(p netip.Prefix) bool { return p.Contains(n.Gateway) }) {
+					n.ScopeSet, hit = false, true
+				}
+			}
+			if hit {
+				c := *a
+				c.legs = legs
+				list[i], changed = tx.internAlias(&c), true
+			}
+		}
+		if changed {
+			tx.setLeaf(k, p, l.with(netip.Prefix{}, list))
+		}
+	})
+}
+
+// eachRoute4 calls fn for every prefix of every IPv4 table. fn may change the tables.
+func (tx *Txn) eachRoute4(fn func(tableKey, netip.Prefix, *leaf)) {
+	for _, k := range tx.s.sortedTables() {
+		if k.fam == Inet {
+			tx.eachPrefix(k, func(p netip.Prefix, l *leaf) { fn(k, p, l) })
+		}
+	}
+}
