@@ -15,6 +15,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/fibula-net/fibula/fib"
+	"github.com/fibula-net/fibula/internal/conformance"
 	"github.com/fibula-net/fibula/internal/netnstest"
 	"github.com/fibula-net/fibula/ksync"
 )
@@ -52,7 +53,9 @@ func TestCases(t *testing.T) {
 			t.Parallel()
 			if failure := replay(t, c); failure != "" {
 				t.Error(failure)
+				return
 			}
+			conformance.Covers(t, conformance.CitedBy(c.Name)...)
 		})
 	}
 }
@@ -88,11 +91,16 @@ func replay(t *testing.T, c acceptanceCase) string {
 	if f := compareAnswer(ns, c, false, c.Expect.JSON, c.Expect.Errno); f != "" {
 		return f
 	}
+	kernelAgrees(t, ns, c, false, c.Expect.JSON, c.Expect.Errno)
 	want := c.Expect.Errno
 	if c.Expect.FibmatchErrno != nil {
 		want = *c.Expect.FibmatchErrno
 	}
-	return compareAnswer(ns, c, true, c.Expect.Fibmatch, want)
+	f := compareAnswer(ns, c, true, c.Expect.Fibmatch, want)
+	if f == "" {
+		kernelAgrees(t, ns, c, true, c.Expect.Fibmatch, want)
+	}
+	return f
 }
 
 // replayRequests makes the requests in a transaction on the namespace as loaded

@@ -31,6 +31,7 @@ var below = map[string][]string{
 	"iproute": {"fib", "lookup", "rules"},
 	"bench":   {"fib", "lookup", "rules"},
 	"cmd":     {"bench", "iproute", "ksync", "fib", "lookup", "rules"},
+	"docs":    {},
 }
 
 // pure are the rooms that only compute.
