@@ -81,6 +81,9 @@ func (w *walk) match(d Decision) Match {
 		return Match{Decision: d}
 	}
 	r := w.s.routeOf(h.table, h.prefix, h.src, h.alias)
+	if r.NexthopID != 0 && !w.s.sysctls.NexthopCompatMode {
+		r.Nexthops = nil // the id alone is told (F3)
+	}
 	if w.fam == Inet {
 		r.Type, r.TOS = d.Type, h.tos
 	} else if h.alias.ecmpAble() {
