@@ -3,6 +3,7 @@ package conformance_test
 import (
 	"fmt"
 	"net/netip"
+	"os"
 	"runtime"
 	"slices"
 	"strings"
@@ -199,4 +200,22 @@ func onOneCPU(t *testing.T, fn func()) {
 	require.NoError(t, unix.SchedSetaffinity(0, &one))
 	defer func() { require.NoError(t, unix.SchedSetaffinity(0, &all)) }()
 	fn()
+}
+
+// fileHas returns an error unless n lines of a file begin with a text.
+func fileHas(file, begin string, n int) error {
+	b, err := os.ReadFile(file)
+	if err != nil {
+		return err
+	}
+	found := 0
+	for line := range strings.Lines(string(b)) {
+		if strings.HasPrefix(line, begin) {
+			found++
+		}
+	}
+	if found != n {
+		return fmt.Errorf("%s has %d lines %q, want %d:\n%s", file, found, begin, n, b)
+	}
+	return nil
 }
