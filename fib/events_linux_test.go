@@ -231,6 +231,16 @@ func TestEventsAsTheKernel(t *testing.T) {
 			"+route main 2001:db8:8::/48 via 2001:db8:1::2 dev d0 via 2001:db8:2::2 dev d1 0x400",
 			"+route main 2001:db8:8::/48 via 2001:db8:3::2 dev d2 0x100",
 		}},
+		{name: "E4 I13 a preferred source takes the routes of main along", before: func(w *twin) {
+			r := unicast("10.9.0.0/16", "10.2.0.2")
+			r.PrefSrc = addrOf("10.1.7.1")
+			w.addr(0, "10.1.7.1/24")
+			w.route(r, fib.OpAdd)
+			r.Table = 50
+			w.route(r, fib.OpAdd)
+		}, do: func(w *twin) { w.unaddr(0, "10.1.7.1/24") }, kinds: []string{"+route", "-route main 10.9", "-route 50"}, want: []string{
+			"-route main 10.9.0.0/16 via 10.2.0.2 dev d1 src 10.1.7.1",
+		}},
 		{name: "D43 F2 a preferred source goes from IPv6 routes silently", before: func(w *twin) {
 			r := unicast("2001:db8:9::/48", "2001:db8:2::2")
 			r.PrefSrc = addrOf("2001:db8:1::1")
