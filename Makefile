@@ -20,7 +20,7 @@ export GOFLAGS := $(strip $(GOFLAGS) $(shell git rev-parse -q --verify HEAD >/de
 TESTLOG := $(GO) run -C tools ./testlog
 TOOL    := $(GO) tool -modfile=tools/go.mod
 
-.PHONY: build demo test lint bench fuzz examples docs readme clean help FORCE
+.PHONY: build demo test lint bench fuzz examples docs conformance readme clean help FORCE
 .PHONY: lint-fmt lint-vet lint-staticcheck lint-deps lint-cross lint-docs lint-fuzz race vuln $(CROSS:%=cross-%)
 
 build: $(BIN) ## build bin/fibula
@@ -69,8 +69,9 @@ $(CROSS:%=cross-%): cross-%: # vet compiles the tests too
 	$(GO) build -o /dev/null ./cmd/fibula
 	echo "builds for $$GOOS/$$GOARCH"
 
-lint-docs: # the pages made from the command are those it would make now
-	@new=$$(mktemp -d); trap 'rm -rf "$$new"' EXIT
+lint-docs: # the pages made from the command and from the tests' notes are those that would be made now
+	@$(GO) test -count=1 -run 'TestEveryStatement|TestPage|TestNamedTests' ./internal/conformance
+	new=$$(mktemp -d); trap 'rm -rf "$$new"' EXIT
 	$(GO) run ./cmd/fibula gendocs "$$new"
 	for part in man completion; do
 		diff -r "docs/$$part" "$$new/$$part" >&2 || { echo "docs/$$part is stale: run make docs" >&2; exit 1; }
@@ -101,6 +102,13 @@ docs: ## rebuild docs/man and docs/completion from the command
 readme: $(BIN) ## run the demo anew for the README's figures (root, a quiet machine)
 	@tools/readme-demo.sh $(BIN)
 
+conformance: ## run all tests and note in docs/conformance.md which statements they prove (root)
+	@tools/setup.sh ip=iproute2
+	notes=$$(mktemp); trap 'rm -f "$$notes"' EXIT
+	CONFORMANCE_OUT=$$notes $(GO) test -count=1 -json ./... | $(TESTLOG)
+	shopt -s nullglob
+	$(GO) run ./internal/conformance/update "$$notes" bin/kernels/*/conformance.jsonl
+
 vuln: ## report known vulnerabilities (asks the public database)
 	@$(TOOL) govulncheck $(PKGS)
 
@@ -108,4 +116,4 @@ clean: ## remove what make built
 	@rm -rf bin
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' Makefile

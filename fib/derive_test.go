@@ -9,6 +9,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/fibula-net/fibula/internal/conformance"
 	"github.com/fibula-net/fibula/internal/randtest"
 	"github.com/fibula-net/fibula/lookup/hashzone"
 	"github.com/fibula-net/fibula/rules"
@@ -343,6 +344,7 @@ func TestNeighboursFallWithTheirLink(t *testing.T) {
 }
 
 func TestLinkRequestsAreChecked(t *testing.T) {
+	conformance.CoversEngine(t, "L1")
 	renamed := func(name string) Link { l := ethernet(2, running); l.Name = name; return l }
 	slave := func(index, master int32) Link { l := ethernet(index, running); l.Master = master; return l }
 	isVRF := ethernet(2, running)

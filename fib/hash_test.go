@@ -4,11 +4,14 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/assert"
+
+	"github.com/fibula-net/fibula/internal/conformance"
 )
 
 // The vectors of the SipHash paper's reference code: key 00 01 … 0f, messages
 // 00 01 … of each length.
 func TestSipHashVectors(t *testing.T) {
+	conformance.CoversEngine(t, "B25")
 	const k0, k1 = 0x0706050403020100, 0x0f0e0d0c0b0a0908
 	msg := make([]byte, 64)
 	for i := range msg {

@@ -8,6 +8,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/fibula-net/fibula/fib"
+	"github.com/fibula-net/fibula/internal/conformance"
 )
 
 // threeLegs has a route through three links with weights 1, 2 and 1, plain or by
@@ -90,6 +91,7 @@ func TestSharesOfLegs(t *testing.T) {
 
 // The shares that Explain states are those that flows get.
 func TestSharesAreWhatFlowsGet(t *testing.T) {
+	conformance.CoversEngine(t, "K19", "K21")
 	st := threeLegs(fib.KernelVersion{}, false)
 	st.Sysctls.HashSeed = 12345
 	s := loaded(t, st)
@@ -106,6 +108,7 @@ func TestSharesAreWhatFlowsGet(t *testing.T) {
 }
 
 func TestDefaultRouters(t *testing.T) {
+	conformance.CoversEngine(t, "B18", "J2")
 	for _, c := range []struct {
 		name  string
 		neigh []fib.NeighState

@@ -9,6 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/fibula-net/fibula/fib"
+	"github.com/fibula-net/fibula/internal/conformance"
 	"github.com/fibula-net/fibula/internal/randtest"
 )
 
@@ -199,6 +200,7 @@ func sourceAddr(g stateGen) netip.Addr {
 }
 
 func TestSourceSelection6EqualsPairwiseComparison(t *testing.T) {
+	conformance.CoversEngine(t, "D41", "K30", "L19")
 	seed := randtest.Seed(t)
 	none, borrowed := 0, 0
 	for i := range 400 {

@@ -8,14 +8,17 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/fibula-net/fibula/fib"
+	"github.com/fibula-net/fibula/internal/conformance"
 	"github.com/fibula-net/fibula/internal/flowgen"
 	"github.com/fibula-net/fibula/internal/randtest"
+	"github.com/fibula-net/fibula/rules"
 )
 
 // TestUnknownSeedIsToldWhenItMatters: without a readable seed an IPv6 decision that
 // is not marked is the one that every seed gives, and of one that is marked the
 // story's shares name every leg that some seed leads to.
 func TestUnknownSeedIsToldWhenItMatters(t *testing.T) {
+	conformance.CoversEngine(t, "J1")
 	seed := randtest.Seed(t)
 	marked, plain := 0, 0
 	for i := range 120 {
@@ -77,4 +80,27 @@ func siblings6(g stateGen, st *fib.State) {
 		}
 		st.Routes = append(st.Routes, r)
 	}
+}
+
+// With an unknown seed it is open too whether a rule suppresses the link of a leg.
+func TestSuppressorOfALegThatNobodyKnows(t *testing.T) {
+	conformance.CoversEngine(t, "J15", "A15")
+	answer := func(seed uint32) fib.Decision {
+		st := host()
+		st.Sysctls.HashSeed = seed
+		st.Links[d1-1].Group = 7
+		routes(route6("2001:db8:9::/48", legs(gw0, gw1), table(50)), route6("::/0", leg(gw0)))(st)
+		st.Rules = append([]rules.Rule{{Family: fib.Inet6, Action: rules.ActLookup, Table: 50, SuppressIfGroup: rules.Some(7)}}, st.Rules...)
+		s := loaded(t, st)
+		checkFlow(t, s, nine)
+		return s.Resolve(nine)
+	}
+	seen := map[fib.TableID]bool{}
+	for seed := range uint32(20) {
+		d := answer(seed + 1)
+		assert.Zero(t, d.Undetermined)
+		seen[d.Table] = true
+	}
+	assert.Len(t, seen, 2, "some seeds lead to the suppressed leg")
+	assert.Equal(t, fib.UndeterminedHash, answer(0).Undetermined)
 }

@@ -8,6 +8,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/fibula-net/fibula/internal/conformance"
 	"github.com/fibula-net/fibula/rules"
 )
 
@@ -23,6 +24,7 @@ func enslaved(t testing.TB) *FIB {
 }
 
 func TestFirstVRFBringsItsRules(t *testing.T) {
+	conformance.CoversEngine(t, "L2", "L3")
 	count := func(f *FIB) (n int) {
 		for _, r := range append(f.Snapshot().Rules(Inet), f.Snapshot().Rules(Inet6)...) {
 			if r.L3MDev {
@@ -48,6 +50,7 @@ func TestFirstVRFBringsItsRules(t *testing.T) {
 }
 
 func TestEnslavingMovesAddressRoutes(t *testing.T) {
+	conformance.CoversEngine(t, "L25", "F13")
 	f := enslaved(t)
 	s := f.Snapshot()
 	require.Equal(t, []string{"local 10.1.0.1/32 dev 2", "unicast 10.1.0.0/24 dev 2", "broadcast 10.1.0.255/32 dev 2"}, sortedByLength(listing(s, Inet, 100)))
@@ -69,6 +72,7 @@ func sortedByLength(in []string) []string {
 }
 
 func TestEnslavingADownLinkLeavesNoLocalRoute(t *testing.T) {
+	conformance.CoversEngine(t, "L27")
 	f := twoUp(t)
 	d0 := ethernet(2, 0)
 	mustUpdate(t, f, func(tx *Txn) error {
@@ -85,6 +89,7 @@ func TestEnslavingADownLinkLeavesNoLocalRoute(t *testing.T) {
 }
 
 func TestEnslavingRevivesMultipathLegs(t *testing.T) {
+	conformance.CoversEngine(t, "L26")
 	f := twoUp(t)
 	gw := func(s string) Nexthop { return Nexthop{Gateway: netip.MustParseAddr(s)} }
 	mustUpdate(t, f, func(tx *Txn) error {
@@ -103,6 +108,7 @@ func TestEnslavingRevivesMultipathLegs(t *testing.T) {
 }
 
 func TestDeletingAVRFKeepsItsRejects(t *testing.T) {
+	conformance.CoversEngine(t, "L29")
 	f := enslaved(t)
 	mustUpdate(t, f, func(tx *Txn) error {
 		return errors.Join(tx.AddRoute(Route{Table: 100, Dst: netip.MustParsePrefix("0.0.0.0/0"), Type: TypeUnreachable, Priority: 4278198272}, OpAdd),
@@ -116,6 +122,7 @@ func TestDeletingAVRFKeepsItsRejects(t *testing.T) {
 }
 
 func TestMovingBetweenVRFs(t *testing.T) {
+	conformance.CoversEngine(t, "L28")
 	f := enslaved(t)
 	d0 := ethernet(2, running)
 	d0.Master = 8
@@ -125,6 +132,7 @@ func TestMovingBetweenVRFs(t *testing.T) {
 }
 
 func TestPreferredSourceFallsInTheVRFsTable(t *testing.T) {
+	conformance.CoversEngine(t, "L30")
 	f := enslaved(t)
 	a := address(2, "10.1.5.1/24")
 	mustUpdate(t, f, func(tx *Txn) error {
@@ -134,4 +142,55 @@ func TestPreferredSourceFallsInTheVRFsTable(t *testing.T) {
 	require.Contains(t, listing(f.Snapshot(), Inet, 100), "unicast 10.9.0.0/16 dev 2 via 10.1.0.2")
 	mustUpdate(t, f, func(tx *Txn) error { return tx.DeleteAddress(a) })
 	require.NotContains(t, listing(f.Snapshot(), Inet, 100), "unicast 10.9.0.0/16 dev 2 via 10.1.0.2")
+}
+
+func TestRouteRequestsInVRFs(t *testing.T) {
+	conformance.CoversEngine(t, "L21", "L22")
+	via := func(gateway string, link int32) Route {
+		return Route{Dst: netip.MustParsePrefix("10.9.0.0/16"), Nexthops: []Nexthop{{Gateway: netip.MustParseAddr(gateway), Link: link}}}
+	}
+	in := func(id TableID, r Route) Route { r.Table = id; return r }
+	from := func(src string, r Route) Route { r.PrefSrc = netip.MustParseAddr(src); return r }
+	for what, tc := range map[string]struct {
+		route Route
+		want  Errno
+	}{
+		"gateway of the VRF, in its table":         {in(100, via("10.1.0.2", 0)), 0},
+		"gateway of the VRF, in main":              {via("10.1.0.2", 0), ENETUNREACH},
+		"with a slave":                             {via("10.1.0.2", 2), 0},
+		"with the VRF device":                      {via("10.1.0.2", 9), 0},
+		"gateway of the default VRF, in its table": {in(100, via("10.2.0.2", 3)), 0},
+		"source of the VRF, in its table":          {in(100, from("10.1.0.1", via("10.1.0.2", 0))), 0},
+		"source of the default VRF, in the VRF's":  {in(100, from("10.2.0.1", via("10.1.0.2", 0))), 0},
+		"source of the VRF, in main":               {from("10.1.0.1", via("10.2.0.2", 0)), EINVAL},
+		"source of the VRF, in another table":      {in(300, from("10.1.0.1", via("10.2.0.2", 0))), EINVAL},
+	} {
+		f := enslaved(t)
+		_, err := f.Update(func(tx *Txn) error { return tx.AddRoute(tc.route, OpAdd) })
+		if tc.want == 0 {
+			require.NoError(t, err, what)
+		} else {
+			require.ErrorIs(t, err, tc.want, what)
+		}
+	}
+}
+
+func TestL3MDevRuleRequests(t *testing.T) {
+	conformance.CoversEngine(t, "L4")
+	f := enslaved(t)
+	request := func(r rules.Rule) rules.Request {
+		r.Family, r.Action, r.L3MDev = Inet, rules.ActLookup, true
+		return rules.RequestOf(r)
+	}
+	add := func(q rules.Request) error {
+		_, err := f.Update(func(tx *Txn) error { _, err := tx.AddRule(q, OpAdd); return err })
+		return err
+	}
+	require.ErrorIs(t, add(request(rules.Rule{Priority: 500, Table: 100})), EINVAL, "with a table")
+	zero := request(rules.Rule{Priority: 500})
+	zero.L3MDev, zero.Present = false, zero.Present|rules.AttrL3MDev
+	require.ErrorIs(t, add(zero), EINVAL, "l3mdev 0")
+	require.NoError(t, add(request(rules.Rule{Priority: 500})))
+	require.NoError(t, add(request(rules.Rule{Priority: 1000})), "no duplicate: the kernel's has a protocol")
+	require.ErrorIs(t, add(request(rules.Rule{Priority: 500})), EEXIST)
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/fibula-net/fibula/fib"
+	"github.com/fibula-net/fibula/internal/conformance"
 	"github.com/fibula-net/fibula/rules"
 )
 
@@ -136,6 +137,7 @@ func routes(rs ...fib.Route) func(*fib.State) {
 
 func (c case6) run(t *testing.T) {
 	t.Run(c.name, func(t *testing.T) {
+		conformance.CoversEngine(t, conformance.NumbersIn(c.name)...)
 		st := host()
 		if c.st != nil {
 			c.st(st)

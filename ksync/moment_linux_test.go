@@ -14,11 +14,13 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/fibula-net/fibula/fib"
+	"github.com/fibula-net/fibula/internal/conformance"
 	"github.com/fibula-net/fibula/internal/netnstest"
 )
 
 // The mode of each family (A8–A10).
 func TestScanFindsOutWhetherRulesAreWalked(t *testing.T) {
+	conformance.Covers(t, "A8", "A9", "A10", "J4")
 	t.Parallel()
 	modes := func(ns *netnstest.NS) [2]fib.Mode {
 		st := scanned(t, ns, Options{})
@@ -48,6 +50,7 @@ func TestScanFindsOutWhetherRulesAreWalked(t *testing.T) {
 }
 
 func TestScanFindsLocalRoutesAddedByHand(t *testing.T) {
+	conformance.Covers(t, "C31")
 	t.Parallel()
 	ns := netnstest.New(t, netnstest.LoUp)
 	assert.Equal(t, fib.FactUnknown, scanned(t, ns, Options{}).UserLocalRoutes)

@@ -10,6 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/fibula-net/fibula/fib"
+	"github.com/fibula-net/fibula/internal/conformance"
 	"github.com/fibula-net/fibula/internal/netnstest"
 	"github.com/fibula-net/fibula/internal/rtnl"
 	"github.com/fibula-net/fibula/rules"
@@ -192,6 +193,7 @@ func TestScanReadsEveryRuleSelector(t *testing.T) {
 }
 
 func TestScanReadsNexthopObjects(t *testing.T) {
+	conformance.Covers(t, "J6")
 	t.Parallel()
 	ns := netnstest.New(t, netnstest.LoUp, netnstest.Quiet)
 	ns.Batch("link add d0 type veth peer p0", "link set d0 up", "link set p0 up", "addr add 10.0.0.1/24 dev d0", "addr add 2001:db8::1/64 dev d0 nodad")
@@ -328,6 +330,7 @@ func TestScanReadsEveryRouteAttribute(t *testing.T) {
 }
 
 func TestScanReadsNeighboursLabelsAndSettings(t *testing.T) {
+	conformance.Covers(t, "D42", "F11")
 	t.Parallel()
 	ns := netnstest.New(t, netnstest.LoUp, netnstest.Quiet)
 	ns.Batch("link add d0 type veth peer p0", "link set d0 up", "link set p0 up", "addr add 10.0.0.1/24 dev d0",

@@ -12,6 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"golang.org/x/sys/unix"
 
+	"github.com/fibula-net/fibula/internal/conformance"
 	"github.com/fibula-net/fibula/internal/errno"
 	"github.com/fibula-net/fibula/internal/randtest"
 	"github.com/fibula-net/fibula/rules"
@@ -255,6 +256,7 @@ func (k *kernel) probe(t *testing.T) error {
 // TestEditsEqualTheKernel sends the same random requests, faulty ones too, to a
 // list and to the kernel, and compares each errno and then the whole dump.
 func TestEditsEqualTheKernel(t *testing.T) {
+	conformance.Covers(t, "A1", "A2", "A4", "A5", "A6", "A7", "A13", "A28")
 	rnd := randtest.Rand(t)
 	k := newKernel(t)
 	if err := k.probe(t); err != nil {

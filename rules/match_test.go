@@ -10,6 +10,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/fibula-net/fibula/internal/conformance"
 	"github.com/fibula-net/fibula/internal/randtest"
 	"github.com/fibula-net/fibula/rules"
 )
@@ -238,6 +239,7 @@ func TestEachSelectorDecides(t *testing.T) {
 }
 
 func TestL3MasterNamesMatchByDomainWhereTheKernelDoes(t *testing.T) {
+	conformance.CoversEngine(t, "L14", "L15", "L16", "I16")
 	l := rules.Load(rules.Inet, []rules.Rule{
 		{Family: rules.Inet, Iif: "d1"},
 		{Family: rules.Inet, Oif: "d1"},

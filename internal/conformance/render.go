@@ -80,7 +80,8 @@ func (d *Data) proof(number string) (tests, kernels string) {
 				cases[function] = map[string]bool{}
 			}
 			if sub != "" {
-				cases[function][sub[strings.LastIndexByte(sub, '/')+1:]] = true
+				last := sub[strings.LastIndexByte(sub, '/')+1:]
+				cases[function][strings.ReplaceAll(last, "_", " ")] = true
 			}
 		}
 		if len(r.Holds[number]) > 0 {

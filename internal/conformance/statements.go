@@ -127,23 +127,24 @@ func known(number string) bool {
 }
 
 var (
-	markup = strings.NewReplacer("*", "", "`", "", "|", "", "  ", " ")
+	markup = strings.NewReplacer("*", "", "`", "", "|", "/")
 	mark   = regexp.MustCompile(`\[[VS][^\]]*\] ?:? ?`)
 )
 
-// Summary is how the statement begins: its first clause, or as many words as fit.
+// Summary is how the statement begins: its first clause where that says enough, else
+// as many words as fit.
 func (s *Statement) Summary() string {
-	const room = 72
+	const enough, room = 24, 72
 	text, _, _ := strings.Cut(s.Text, " | ") // a row's first cell
 	text = mark.ReplaceAllString(citation.ReplaceAllString(text, ""), "")
 	text = strings.Join(strings.Fields(markup.Replace(text)), " ")
 	for _, end := range []string{". ", ": ", "; "} {
-		if i := strings.Index(text, end); i > 0 && i <= room {
+		if i := strings.Index(text, end); i >= enough && i <= room && !strings.HasSuffix(text[:i], "i.e") {
 			return text[:i]
 		}
 	}
 	if len(text) <= room {
-		return strings.TrimSuffix(text, ".")
+		return strings.TrimRight(text, ".:")
 	}
-	return strings.TrimRight(text[:strings.LastIndexByte(text[:room], ' ')], " ,(") + " …"
+	return strings.TrimRight(text[:strings.LastIndexByte(text[:room], ' ')], " ,;:(") + " …"
 }

@@ -8,6 +8,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/fibula-net/fibula/fib"
+	"github.com/fibula-net/fibula/internal/conformance"
 	"github.com/fibula-net/fibula/rules"
 )
 
@@ -73,6 +74,7 @@ func TestExpiryComesFromCacheInformation(t *testing.T) {
 }
 
 func TestWhatIsNoRouteIsSkipped(t *testing.T) {
+	conformance.CoversEngine(t, "F6")
 	var r fib.Route
 	var rep Report
 	require.ErrorIs(t, DecodeRoute(message(t, RTM_NEWROUTE, routeHead(28, 0, 1, 0), nil), &r, &rep), ErrSkip)
