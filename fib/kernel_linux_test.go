@@ -244,7 +244,7 @@ func asDumped(in []fib.Route) (out []fib.Route) {
 }
 
 func ecmp(r *fib.Route) bool {
-	return r.NexthopID == 0 && len(r.Nexthops) > 0 && r.Nexthops[0].Gateway.IsValid() && r.Protocol != fib.ProtoRA
+	return r.NexthopID == 0 && len(r.Nexthops) > 0 && r.Nexthops[0].Gateway.IsValid()
 }
 
 // picture groups lines by what their order means: lines of one group are in the

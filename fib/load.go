@@ -172,7 +172,9 @@ func (tx *Txn) loadRoute4(k tableKey, r *Route) {
 	tx.loadAlias(k, r, &a)
 }
 
-// loadRoute6 makes an alias of each leg (D3).
+// loadRoute6 makes an alias of each leg (D3). A dump does not say whether a route of
+// protocol ra came from an advertisement or from a request; one that stands alone is
+// taken for the former, which matters only beside others of its metric.
 func (tx *Txn) loadRoute6(k tableKey, r *Route) {
 	legs := r.Nexthops
 	if r.NexthopID != 0 || r.Type.IsReject() {
@@ -186,6 +188,7 @@ func (tx *Txn) loadRoute6(k tableKey, r *Route) {
 			tx.legs = own
 		}
 		a := tx.newAlias(r, own)
+		a.learned = r.Protocol == ProtoRA && len(legs) == 1
 		tx.loadAlias(k, r, &a)
 	}
 }

@@ -19,11 +19,14 @@ type alias struct {
 	guessed  bool // loaded without the scope of its gateways, which is taken to be link (B30)
 	flags    RouteFlags
 	priority uint32
-	prefSrc  netip.Addr
-	expires  uint32
-	nhid     uint32
-	table    TableID  // of object routes only: it decides whose metrics they inherit (B7)
-	metrics  *Metrics // nil: none
+	// learned: the kernel entered it from a router advertisement, so that it is no
+	// leg of a multipath route (D3). A request of protocol ra is not.
+	learned bool
+	prefSrc netip.Addr
+	expires uint32
+	nhid    uint32
+	table   TableID  // of object routes only: it decides whose metrics they inherit (B7)
+	metrics *Metrics // nil: none
 	// legs are the route's own nexthops in order; an IPv6 alias has one (a
 	// multipath route is several aliases), a reject route none. With nhid the
 	// object's legs count instead (B13a).
@@ -36,7 +39,7 @@ type alias struct {
 // ecmpAble reports whether an IPv6 alias joins others of its metric to a
 // multipath route (D3).
 func (a *alias) ecmpAble() bool {
-	return a.nhid == 0 && len(a.legs) == 1 && a.legs[0].Gateway.IsValid() && a.protocol != ProtoRA
+	return a.nhid == 0 && len(a.legs) == 1 && a.legs[0].Gateway.IsValid() && !a.learned
 }
 
 // leaf is the ordered list of the aliases of one prefix in one table, interned:
@@ -122,6 +125,11 @@ func appendString(b []byte, s string) []byte {
 func (a *alias) appendKey(b []byte) []byte {
 	le := binary.LittleEndian
 	b = append(b, byte(a.fam), byte(a.typ), byte(a.scope), byte(a.protocol), a.tos, byte(a.pref))
+	if a.learned {
+		b = append(b, 1)
+	} else {
+		b = append(b, 0)
+	}
 	b = le.AppendUint32(b, uint32(a.flags))
 	b = le.AppendUint32(b, a.priority)
 	b = le.AppendUint32(b, a.expires)

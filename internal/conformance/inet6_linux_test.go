@@ -18,6 +18,9 @@ func TestInet6TablesAndResolution(t *testing.T) {
 	const to0, to1 = "unicast main ::/0 via 2001:db8:1::2 dev d0", "unicast main ::/0 via 2001:db8:2::2 dev d1"
 	defaults := []string{"-6 route add default via 2001:db8:1::2", "-6 route add default via 2001:db8:2::2 metric 2000"}
 	runRows(t, []row{
+		{"D3 routes of protocol ra by request are legs", []string{seeded},
+			[]string{"-6 route add 2001:db8:8::/48 via 2001:db8:1::2 proto ra", "-6 route append 2001:db8:8::/48 via 2001:db8:2::2 proto ra"},
+			[]ask{{"2001:db8:8::5", "unicast main 2001:db8:8::/48 via 2001:db8:2::2 dev d1" + src1}, {"2001:db8:8::3", "unicast main 2001:db8:8::/48 via 2001:db8:1::2 dev d0" + src0}}},
 		{"D5 host bits are masked", nil, []string{"-6 route add 2001:db8:9::5/48 via 2001:db8:1::2"},
 			[]ask{{"2001:db8:9::7", "unicast main 2001:db8:9::/48 via 2001:db8:1::2 dev d0" + src0}}},
 		{"D10 oif is strict for multicast, link-local and without a source", nil,
