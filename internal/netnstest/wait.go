@@ -47,6 +47,9 @@ func (ns *NS) Settle() {
 		}
 		return ""
 	})
+	// An address stops being tentative before its local route is there, under the
+	// same lock that this request, which changes nothing, has to wait for.
+	ns.IP("link set dev lo")
 }
 
 // link is what Settle reads of one link in "ip -j address show".
