@@ -25,30 +25,57 @@ type Oracle struct {
 // longer found (J13), whether a local route was ever added (J14). What no flow
 // reaches stays open, and the answers that depend on it stay marked.
 //
-// It returns how much was settled. Without anything open it costs one look at every
+// It returns what was settled. Without anything open it costs one look at every
 // distinct route, and at every prefix where there are IPv6 multipath routes.
-func (tx *Txn) Learn(o Oracle) (int, error) {
+func (tx *Txn) Learn(o Oracle) (Learned, error) {
 	if tx.ended() {
-		return 0, ErrTxnDone
+		return Learned{}, ErrTxnDone
 	}
 	tx.finishLoad()
-	n, err := tx.learnLegs(o)
-	if err != nil {
-		return n, err
+	var got Learned
+	if err := tx.learnLegs(o, &got); err != nil {
+		return got, err
 	}
 	for _, d := range tx.doubts() {
 		for _, f := range d.flows {
 			settled, err := tx.askFor(&d, f, o)
 			if err != nil {
-				return n, err
+				return got, err
 			}
 			if settled {
-				n++
+				got.add(&d)
 				break
 			}
 		}
 	}
-	return n, nil
+	return got, nil
+}
+
+// Learned is what [Txn.Learn] settled.
+type Learned struct {
+	LocalRoutes bool     // whether a local route was ever added
+	Objects     []uint32 // nexthop objects whose source is known now
+	Prefixes    []TablePrefix
+}
+
+// TablePrefix names the routes under one prefix in one table.
+type TablePrefix struct {
+	Table TableID
+	Dst   netip.Prefix
+}
+
+// IsZero reports whether nothing was settled.
+func (l *Learned) IsZero() bool { return !l.LocalRoutes && len(l.Objects) == 0 && len(l.Prefixes) == 0 }
+
+func (l *Learned) add(d *doubt) {
+	switch d.why {
+	case UndeterminedLocalCheck:
+		l.LocalRoutes = true
+	case UndeterminedSource:
+		l.Objects = append(l.Objects, d.id)
+	default:
+		l.Prefixes = append(l.Prefixes, TablePrefix{d.at.k.id, d.at.dst})
+	}
 }
 
 // doubt is one thing that is open, with flows that may tell.

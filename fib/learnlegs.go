@@ -20,11 +20,11 @@ type siblings6 struct {
 }
 
 // learnLegs asks for each leg of the IPv6 multipath routes: with its link as oif and
-// without a source the kernel describes that leg. It returns how many routes turned
-// out to be more than their dump.
-func (tx *Txn) learnLegs(o Oracle) (int, error) {
+// without a source the kernel describes that leg. It notes the prefixes of routes that
+// turned out to be more than their dump.
+func (tx *Txn) learnLegs(o Oracle, got *Learned) error {
 	if !slices.ContainsFunc(tx.in.aliasRecs, func(r *aliasRec) bool { return r != nil && r.fam == Inet6 && r.ecmpAble() }) {
-		return 0, nil
+		return nil
 	}
 	var flows []Flow
 	var of, all []*siblings6
@@ -63,7 +63,7 @@ func (tx *Txn) learnLegs(o Oracle) (int, error) {
 		}
 	}
 	if len(all) == 0 {
-		return 0, nil
+		return nil
 	}
 	for _, g := range all { // a route between the legs may be on any link
 		legs := linksOf(g.route.Nexthops)
@@ -74,16 +74,15 @@ func (tx *Txn) learnLegs(o Oracle) (int, error) {
 		}
 	}
 	if err := o.Match(flows, func(i int, r *Route) { of[i].hear(r) }); err != nil {
-		return 0, err
+		return err
 	}
-	n := 0
 	for _, g := range all {
 		if g.differs() {
 			tx.retell(g)
-			n++
+			got.Prefixes = append(got.Prefixes, TablePrefix{g.at.k.id, g.at.dst})
 		}
 	}
-	return n, nil
+	return nil
 }
 
 func linksOf(legs []Nexthop) []int32 {

@@ -2,23 +2,63 @@ package ksync
 
 import (
 	"fmt"
+	"net/netip"
 
 	"github.com/fibula-net/fibula/fib"
 	"github.com/fibula-net/fibula/internal/rtnl"
 )
 
 // learn asks the kernel for what its dumps leave open (section J of the description
-// of the kernel's lookup) and an answer shows, and returns how much it learned.
-func (s *scan) learn(f *fib.FIB) (n int, err error) {
+// of the kernel's lookup) and an answer shows, and returns what it learned.
+func (s *scan) learn(f *fib.FIB) (got fib.Learned, err error) {
 	q := &Querier{conn: s.conn, buf: s.buf}
 	_, err = f.Update(func(tx *fib.Txn) (err error) {
-		n, err = tx.Learn(fib.Oracle{Which: q.which, Match: q.match})
+		got, err = tx.Learn(fib.Oracle{Which: q.which, Match: q.match})
 		return err
 	})
 	if err != nil {
-		return n, fmt.Errorf("ask %v for what its dumps do not show: %w", s.opt.NetNS, err)
+		return got, fmt.Errorf("ask %v for what its dumps do not show: %w", s.opt.NetNS, err)
 	}
-	return n, nil
+	return got, nil
+}
+
+// keep enters into st what a FIB made of it has learned since.
+func keep(st *fib.State, s *fib.Snapshot, got *fib.Learned) {
+	now := s.State()
+	st.UserLocalRoutes = now.UserLocalRoutes
+	sources := map[uint32]netip.Addr{}
+	for i := range now.Nexthops {
+		sources[now.Nexthops[i].ID] = now.Nexthops[i].Source
+	}
+	for i := range st.Nexthops {
+		st.Nexthops[i].Source = sources[st.Nexthops[i].ID]
+	}
+	if len(got.Prefixes) == 0 {
+		return
+	}
+	changed := map[fib.TablePrefix][]fib.Route{}
+	for _, p := range got.Prefixes {
+		changed[p] = nil
+	}
+	at := func(r *fib.Route) fib.TablePrefix { return fib.TablePrefix{Table: r.Table, Dst: r.Dst} }
+	for i := range now.Routes {
+		if list, ok := changed[at(&now.Routes[i])]; ok {
+			changed[at(&now.Routes[i])] = append(list, now.Routes[i])
+		}
+	}
+	var routes []fib.Route
+	for i := range st.Routes {
+		p := at(&st.Routes[i])
+		list, ok := changed[p]
+		switch {
+		case !ok:
+			routes = append(routes, st.Routes[i])
+		case list != nil:
+			routes = append(routes, list...)
+			changed[p] = nil // the others of the prefix are among them
+		}
+	}
+	st.Routes = routes
 }
 
 func (q *Querier) match(flows []fib.Flow, fn func(int, *fib.Route)) error {

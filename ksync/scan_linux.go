@@ -74,11 +74,11 @@ func Scan(ctx context.Context, opt Options) (fib.State, Report, error) {
 		if _, err := f.Update(func(tx *fib.Txn) error { return tx.Load(&st) }); err != nil {
 			return err
 		}
-		if n, err := s.learn(f); n == 0 || err != nil {
-			return err
+		got, err := s.learn(f)
+		if err == nil && !got.IsZero() {
+			keep(&st, f.Snapshot(), &got)
 		}
-		st = *f.Snapshot().State()
-		return nil
+		return err
 	})
 	if err != nil {
 		return fib.State{}, Report{}, err
