@@ -14,7 +14,8 @@ type Decision struct {
 	Flags   DecisionFlags
 	MTU     uint32 // of the path: the route's, else the link's; 0 when there is no link
 
-	// The rule that decided. Without rules in force (A8, A9) HasRule is false.
+	// The rule that decided. Where none is walked, the rules being as at the start (A8,
+	// A9), it is the initial rule of the table that answered.
 	HasRule   bool
 	Rule      uint32 // priority
 	RuleIndex int32  // position in the list; -1: none

@@ -180,6 +180,7 @@ func TestGroupsOfAMirror(t *testing.T) {
 	ns.Batch("link add d0 type veth peer name p0", "link set d0 up", "link set p0 up", "addr add 10.1.0.1/24 dev d0", "addr add 2001:db8:1::1/64 dev d0 nodad",
 		"neigh add 10.1.0.2 dev d0 lladdr 02:00:00:00:00:01", "rule add pref 100 table 50", "-6 rule add pref 100 table 50",
 		"nexthop add id 7 blackhole", "route add 10.9.0.0/16 via 10.1.0.2", "-6 route add 2001:db8:9::/48 via 2001:db8:1::2")
+	ns.Settle() // the IPv6 address is announced when it is ready
 	heard := fmt.Sprint(l.heard("+", "other"))
 	for _, want := range []string{"+link d0", "+addr 10.1.0.1", "+addr 2001:db8:1::1", "other RTM_NEWNEIGH", "+rule 100", "+nexthop 7", "+netconf inet ", "+netconf inet6 ",
 		"+route main 10.9.0.0/16", "+route main 2001:db8:9::/48"} {

@@ -47,6 +47,7 @@ const (
 	ReasonBlackholeNexthop
 	ReasonHigherMetric // another route of this prefix won on metric or score (D13)
 	ReasonLowerScore
+	ReasonSibling // a leg of the multipath route that was chosen: the hash decides (D20)
 	ReasonExpired
 
 	// Legs.
@@ -108,7 +109,7 @@ var reasonNames = [numReasons]string{
 	ReasonNoSourcePrefix: "no-source-prefix", ReasonNotCandidate: "not-candidate", ReasonLost: "lost", ReasonBacktrack: "backtrack",
 	ReasonRetryUnreachable: "retry-unreachable", ReasonSelected: "selected", ReasonTOS: "tos", ReasonScope: "scope",
 	ReasonDead: "dead", ReasonNoUsableLeg: "no-usable-leg", ReasonThrow: "throw", ReasonReject: "reject",
-	ReasonBlackholeNexthop: "blackhole-nexthop", ReasonHigherMetric: "higher-metric", ReasonLowerScore: "lower-score",
+	ReasonBlackholeNexthop: "blackhole-nexthop", ReasonHigherMetric: "higher-metric", ReasonLowerScore: "lower-score", ReasonSibling: "sibling",
 	ReasonExpired: "expired", ReasonOif: "oif", ReasonLinkdown: "linkdown", ReasonNeighFailed: "neigh-failed",
 	ReasonHash: "hash", ReasonFirst: "first", ReasonSourceMatch: "source-match", ReasonDefaultRouter: "default-router",
 	ReasonNotUnicast: "not-unicast", ReasonSourceInvalid: "source-invalid", ReasonSourceNotLocal: "source-not-local",

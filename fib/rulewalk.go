@@ -54,12 +54,26 @@ func (w *walk) hardWired(h *hit) Errno {
 	}
 	switch out {
 	case found:
+		w.nameRule(h)
 		return 0
 	case rejected:
+		w.nameRule(h)
 		return e
 	}
 	w.step(Step{Kind: StepResult, Reason: ReasonEndOfRules, RuleIndex: -1, Errno: ENETUNREACH})
 	return ENETUNREACH
+}
+
+// nameRule names the initial rule that leads to the table which answered, although
+// none was walked.
+func (w *walk) nameRule(h *hit) {
+	l := w.s.rulesOf(w.fam)
+	for i := range l.Len() {
+		if r := l.At(i); r.Action == rules.ActLookup && TableID(r.Table) == h.from {
+			h.rule = i
+			return
+		}
+	}
 }
 
 // rulesLiteral walks the list one rule after the other, telling each.

@@ -60,7 +60,7 @@ func (w *walk) table4Literal(id TableID, h *hit, first, second *table) (outcome,
 				continue
 			}
 			w.step(Step{Kind: StepPrefix, Table: t.id, Prefix: p, Reason: ReasonCovers, Taken: true})
-			h.table, h.prefix = t.id, p // for the story
+			h.table, h.from, h.prefix = t.id, t.id, p // for the story
 			switch v, e := w.leaf4(l, h); v {
 			case aliasFits:
 				h.table = id
@@ -87,7 +87,7 @@ func (w *walk) table4Fast(id TableID, h *hit, t *table) (outcome, Errno) {
 	var abandoned netip.Addr
 	m, ok := t.lpm.Lookup(dst)
 	for ok {
-		h.table, h.prefix = id, m.Prefix(dst)
+		h.table, h.from, h.prefix = id, t.id, m.Prefix(dst)
 		if h.prefix.Addr() != abandoned {
 			switch v, e := w.leaf4(w.s.leaves.at(m.Index), h); v {
 			case aliasFits:
@@ -119,7 +119,10 @@ func (w *walk) merged4Fast(h *hit, local, main *table) (outcome, Errno) {
 		if fromLocal {
 			m = ml
 		}
-		h.table, h.prefix = TableMain, m.Prefix(dst)
+		h.table, h.from, h.prefix = TableMain, TableMain, m.Prefix(dst)
+		if fromLocal {
+			h.from = TableLocal
+		}
 		if h.prefix.Addr() != abandoned {
 			switch v, e := w.leaf4(w.s.leaves.at(m.Index), h); v {
 			case aliasFits:
@@ -227,6 +230,9 @@ func (w *walk) tellLegs4(a *alias, h *hit, v aliasVerdict, why Reason) {
 		return
 	}
 	legs := w.s.legs(a)
+	if v == aliasFits && len(legs) > 1 && w.key.Oif == 0 && a.typ == TypeUnicast {
+		return // told with the choice among them
+	}
 	for i := range legs {
 		n := &legs[i]
 		st := Step{Kind: StepLeg, Table: h.table, Prefix: h.prefix, Leg: i, Nexthop: n, Link: n.Link, Reason: w.usable4(n)}

@@ -154,6 +154,8 @@ func (w *walk) bestOf6(t *table, l *list6, first, end int, q *query6, reach bool
 			why = ReasonSelected
 		case e.score < 0:
 			why, detail = ReasonNoUsableLeg, ""
+		case best >= 0 && es[best].a.ecmpAble() && isSibling6(es[best].a, e.a):
+			why, detail = ReasonSibling, ""
 		case e.score == es[best].score:
 			detail += ", but later in order"
 		}

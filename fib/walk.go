@@ -24,6 +24,7 @@ type hit struct {
 	leg    int     // position among the legs (IPv6: among the siblings)
 	nh     Nexthop // that leg
 	table  TableID
+	from   TableID // the table that holds it: not main, while local and main answer as one (B1)
 	prefix netip.Prefix
 	src    netip.Prefix // IPv6 source prefix; zero: none
 	tos    uint8        // of the alias that matched, even if B18 chose another

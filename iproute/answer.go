@@ -2,6 +2,8 @@ package iproute
 
 import (
 	"net/netip"
+	"reflect"
+	"slices"
 
 	"github.com/fibula-net/fibula/fib"
 )
@@ -25,10 +27,33 @@ func (q *Query) Answer(s *fib.Snapshot, f *fib.Flow, candidates bool) Answer {
 		d = s.Resolve(*f)
 	}
 	a := q.answer(f, fib.Match{Decision: d, Route: route, Found: found})
-	if candidates && d.Undetermined != 0 {
+	if d.Undetermined != 0 && (candidates || q.FibMatch) {
 		a.Candidates = q.answers(f, s.MatchCandidates(*f))
+		a.settle(q)
 	}
 	return a
+}
+
+// settle takes the mark from a stored route that is the same whatever is open: which
+// leg of it the hash takes it does not show.
+func (a *Answer) settle(q *Query) {
+	if !q.FibMatch {
+		return
+	}
+	same := func(c Answer) bool {
+		x, y := a.Reply, c.Reply
+		x.Decision, y.Decision = nil, nil
+		return a.Errno == c.Errno && reflect.DeepEqual(x, y)
+	}
+	if slices.ContainsFunc(a.Candidates, func(c Answer) bool { return !same(c) }) {
+		return
+	}
+	a.Candidates, a.Decision.Undetermined = nil, 0
+	if d := a.Reply.Decision; d != nil {
+		certain := *d
+		certain.Undetermined = 0
+		a.Reply.Decision = &certain
+	}
 }
 
 func (q *Query) answers(f *fib.Flow, ms []fib.Match) []Answer {

@@ -100,10 +100,9 @@ func (x *Explainer) answer(q *Query, e *fib.Explanation) Answer {
 	if e.Route != nil {
 		m.Route = *e.Route
 	}
-	get := *q
-	get.FibMatch = false
-	a := get.answer(&e.Flow, m)
-	a.Candidates = get.answers(&e.Flow, e.Candidates)
+	a := q.answer(&e.Flow, m)
+	a.Candidates = q.answers(&e.Flow, e.Candidates)
+	a.settle(q)
 	return a
 }
 

@@ -153,5 +153,5 @@ func (w *ipJSON) prefixField(name string, p netip.Prefix) {
 func (w *ipJSON) addrField(name string, a netip.Addr) {
 	w.key(name)
 	w.separate()
-	w.b = append(a.AppendTo(append(w.b, '"')), '"')
+	w.b = append(appendAddr(append(w.b, '"'), a), '"')
 }

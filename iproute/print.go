@@ -127,7 +127,7 @@ func (p *Printer) appendText(b []byte, r *Reply) []byte {
 		}
 	}
 	if r.PrefSrc.IsValid() {
-		b = append(r.PrefSrc.AppendTo(append(b, "src "...)), ' ')
+		b = append(appendAddr(append(b, "src "...), r.PrefSrc), ' ')
 	}
 	if r.HasMetric {
 		b = appendNumber(b, "metric ", r.Metric)
@@ -189,9 +189,20 @@ func appendPrefix(b []byte, p netip.Prefix) []byte {
 	case !p.IsValid() || p.Bits() == 0:
 		return append(b, "default"...)
 	case p.IsSingleIP():
-		return p.Addr().AppendTo(b)
+		return appendAddr(b, p.Addr())
 	}
-	return p.AppendTo(b)
+	b = append(appendAddr(b, p.Addr()), '/')
+	return strconv.AppendInt(b, int64(p.Bits()), 10)
+}
+
+// appendAddr writes an address as the C library does, on which ip relies: of an IPv6
+// one whose first six words are zero, but not the seventh, the end in dots.
+func appendAddr(b []byte, a netip.Addr) []byte {
+	x := a.As16()
+	if !a.Is6() || a.Is4In6() || x[12] == 0 && x[13] == 0 || [12]byte(x[:12]) != [12]byte{} {
+		return a.AppendTo(b)
+	}
+	return netip.AddrFrom4([4]byte(x[12:])).AppendTo(append(b, "::"...))
 }
 
 // appendNumber writes the key, which ends in a blank, the number, and a blank.
@@ -207,7 +218,7 @@ func appendVia(b []byte, fam fib.Family, gw netip.Addr) []byte {
 	if other := addrFamily(gw); other != fam {
 		b = append(append(b, other.String()...), ' ')
 	}
-	return append(gw.AppendTo(b), ' ')
+	return append(appendAddr(b, gw), ' ')
 }
 
 func appendFlags(b []byte, flags uint32) []byte {

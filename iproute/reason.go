@@ -36,6 +36,7 @@ var reasonTexts = map[fib.Reason]string{
 	fib.ReasonBlackholeNexthop:     "its nexthop is a blackhole",
 	fib.ReasonHigherMetric:         "another route of the prefix has a smaller metric",
 	fib.ReasonLowerScore:           "another route of the prefix fits better",
+	fib.ReasonSibling:              "another leg of the multipath route that fits: the hash decides",
 	fib.ReasonExpired:              "expired",
 	fib.ReasonOif:                  "not through the link asked for",
 	fib.ReasonLinkdown:             "its link has no carrier (ignore_routes_with_linkdown)",

@@ -38,6 +38,7 @@ type app struct {
 	engine, color                  string
 
 	started bool // the command line was understood
+	wrote   bool // something went to out
 }
 
 // exitError is an exit code with an error that is still to be told, if any.
@@ -55,10 +56,15 @@ func (e *exitError) Error() string {
 
 func (e *exitError) Unwrap() error { return e.err }
 
-// exit tells an error and returns the exit code for it.
+// exit tells an error and returns the exit code for it. With -j an error object is
+// the output of a command that has had none.
 func (a *app) exit(err error) int {
 	if err == nil {
 		return iproute.ExitOK
+	}
+	if told := (*exitError)(nil); a.json && !a.wrote && !(errors.As(err, &told) && told.err == nil) && !errors.Is(err, context.Canceled) {
+		p := iproute.Printer{JSON: true}
+		_ = a.write(a.indentLine(p.AppendError(nil, err)))
 	}
 	var (
 		told  *exitError
@@ -106,6 +112,7 @@ func (a *app) warn(warnings []string) {
 
 // write writes data. A reader that went away ends the command.
 func (a *app) write(b []byte) error {
+	a.wrote = true
 	if _, err := a.out.Write(b); err != nil {
 		return fmt.Errorf("write the answer: %w", err)
 	}
@@ -249,6 +256,12 @@ func (a *app) start(c *cobra.Command) error {
 	for _, flags := range [][]string{families, sources} {
 		if err := exclusive(c, flags); err != nil {
 			return err
+		}
+	}
+	for flag, empty := range map[string]bool{"netns": a.netns == "", "state": a.state == "", "pid": a.pid == 0} {
+		// An unset variable of a shell must not mean another host.
+		if empty && c.Flags().Changed(flag) {
+			return fmt.Errorf("--%s is empty; leave it out for the current network namespace", flag)
 		}
 	}
 	if !slices.Contains(colours, a.color) {

@@ -43,9 +43,10 @@ func (a *app) getBatch(ctx context.Context, file string) error {
 	names := a.names()
 	s, err := a.load(ctx)
 	if err != nil {
-		return a.failed(&iproute.Printer{}, err)
+		return err
 	}
 	b := &batch{a: a, env: a.env(names), s: s, p: a.printer(names, s), file: file}
+	a.wrote = true
 	out := bufio.NewWriterSize(a.out, 1<<18)
 	err = b.run(ctx, bufio.NewReaderSize(in, maxLine), out)
 	if ferr := out.Flush(); err == nil && ferr != nil {

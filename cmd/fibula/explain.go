@@ -33,7 +33,7 @@ Exit codes are those of fibula get.`,
 func (a *app) explain(ctx context.Context, words []string) error {
 	q, s, p, f, err := a.question(ctx, words)
 	if err != nil {
-		return a.failed(p, err)
+		return err
 	}
 	e := s.Explain(f)
 	x := a.explainer(p)

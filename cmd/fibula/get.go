@@ -80,7 +80,7 @@ func (a *app) question(ctx context.Context, words []string) (q iproute.Query, s 
 func (a *app) get(ctx context.Context, words []string) error {
 	q, s, p, f, err := a.question(ctx, words)
 	if err != nil {
-		return a.failed(p, err)
+		return err
 	}
 	ans := q.Answer(s, &f, a.json)
 	if ans.Errno != 0 {
@@ -103,14 +103,6 @@ func (a *app) get(ctx context.Context, words []string) error {
 		fmt.Fprintln(a.errs, "fibula: not certain: the answer depends on what the kernel does not show; fibula explain says on what")
 	}
 	return nil
-}
-
-// failed writes, with -j, the object for a query that could not be asked.
-func (a *app) failed(p *iproute.Printer, err error) error {
-	if a.json {
-		return errors.Join(err, a.write(a.indentLine(p.AppendError(nil, err))))
-	}
-	return err
 }
 
 func (a *app) indentLine(b []byte) []byte {

@@ -5,6 +5,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"slices"
 	"syscall"
 )
 
@@ -22,9 +23,13 @@ func main() {
 func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	a := &app{in: stdin, out: stdout, errs: stderr}
 	root := a.command()
-	root.SetArgs(args)
+	root.SetArgs(negativeWords(args))
 	root.SetIn(stdin)
 	root.SetOut(stdout)
 	root.SetErr(stderr)
-	return a.exit(root.ExecuteContext(ctx))
+	err := root.ExecuteContext(ctx)
+	if !a.started { // options behind the wrong one were not read
+		a.json = a.json || slices.Contains(args, "-j") || slices.Contains(args, "--json")
+	}
+	return a.exit(err)
 }

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -28,6 +29,20 @@ func noSuchCommand(c *cobra.Command, args []string) error {
 		err = fmt.Errorf("%w; did you mean %q?", err, c.CommandPath()+" "+meant[0])
 	}
 	return err
+}
+
+// negativeWords keeps a word such as -1, a wrong value of a query, from being taken
+// for options: it and what follows are words.
+func negativeWords(args []string) []string {
+	for i, a := range args {
+		if a == "--" {
+			return args
+		}
+		if n, err := strconv.Atoi(a); err == nil && n < 0 && a != "-4" && a != "-6" && i > 0 && !strings.HasPrefix(args[i-1], "-") {
+			return slices.Insert(slices.Clone(args), i, "--")
+		}
+	}
+	return args
 }
 
 // exclusive refuses more than one of flags.

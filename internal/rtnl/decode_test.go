@@ -54,7 +54,7 @@ func TestRejectRouteHasNoNexthop(t *testing.T) {
 }
 
 func TestExpiryComesFromCacheInformation(t *testing.T) {
-	for ticks, want := range map[int32]uint32{0: 0, 1: 1, 100: 1, 101: 2, 18000: 180} {
+	for ticks, want := range map[int32]uint32{0: 0, 1: 1, 100: 1, 199: 1, 200: 2, 18000: 180} {
 		m := message(t, RTM_NEWROUTE, routeHead(fib.Inet6, 0, fib.TypeUnicast, 0), func(e *encoder) {
 			v := make([]byte, 32)
 			ne.PutUint32(v[8:], uint32(ticks))

@@ -215,7 +215,7 @@ func DecodeRoute(m Message, r *fib.Route, rep *Report) error {
 	case d.expires < 0:
 		return fmt.Errorf("%s of an expired route: %w", messageName(m.Type), ErrSkip)
 	case d.expires > 0:
-		r.Expires = (uint32(d.expires) + 99) / 100
+		r.Expires = max(uint32(d.expires)/100, 1) // ip cuts it, too; 0 would be for ever
 	default:
 		r.Expires = d.expiresSecs
 	}
