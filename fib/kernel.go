@@ -16,6 +16,15 @@ func (l *Link) IsL3Master() bool { return l.Kind == "vrf" }
 func (s *Snapshot) setKernel(k KernelVersion) {
 	s.kernel = k
 	s.profile = rules.Profile{L3MDevByDomain: k.AtLeast(6, 15)}
+	if !k.AtLeast(6, 12) {
+		s.profile.Unknown |= rules.AttrDSCP
+	}
+	if !k.AtLeast(6, 14) {
+		s.profile.Unknown |= rules.AttrFlowLabel | rules.AttrFlowLabelMask
+	}
+	if !k.AtLeast(6, 15) {
+		s.profile.Unknown |= rules.AttrDSCPMask | rules.AttrSportMask | rules.AttrDportMask
+	}
 }
 
 // DefaultSysctls are the settings of a new network namespace.

@@ -5,8 +5,9 @@ import (
 )
 
 // AddRule does what RTM_NEWRULE does and returns the rule as stored: with its
-// default priority (A2), its allocated table (A7) and normalised. Only [Excl] of
-// the flags has a meaning (A1, A4).
+// default priority (A2), its allocated table (A7), normalised, and without what the
+// kernel that is followed does not know (section I). Only [Excl] of the flags has a
+// meaning (A1, A4).
 //
 // The first rule added or deleted ends merged mode for ever (A8, A9).
 //
@@ -17,6 +18,7 @@ func (tx *Txn) AddRule(q rules.Request, flags AddFlags) (rules.Rule, error) {
 	if tx.ended() {
 		return rules.Rule{}, ErrTxnDone
 	}
+	q = tx.s.profile.Heard(q)
 	var allocated TableID
 	list, r, err := tx.s.rulesOf(q.Family).Add(q, rules.AddFlags{
 		Excl: flags&Excl != 0,
@@ -47,6 +49,7 @@ func (tx *Txn) DeleteRule(q rules.Request) (rules.Rule, error) {
 	if tx.ended() {
 		return rules.Rule{}, ErrTxnDone
 	}
+	q = tx.s.profile.Heard(q)
 	list, r, err := tx.s.rulesOf(q.Family).Delete(q)
 	if err != nil {
 		return rules.Rule{}, opError("rule delete", q.Rule.String(), err)

@@ -79,6 +79,9 @@ func newWalk(s *Snapshot, f Flow, ex *Explanation) walk {
 		FlowLabel: f.FlowLabel, UID: f.UID, IPProto: f.IPProto,
 		Sport: f.Sport, Dport: f.Dport, TunID: f.TunID,
 	}
+	if !s.kernel.AtLeast(6, 14) { // queries have no flow label
+		w.f.FlowLabel, w.key.FlowLabel = 0, 0
+	}
 	if w.input {
 		w.key.Iif, w.key.Oif = f.Iif, 0
 	}

@@ -3,11 +3,15 @@ package rules
 import "net/netip"
 
 // Profile says how the kernel that is followed matches, where versions differ.
-// The zero value is a kernel before 6.15.
+// The zero value compares the indexes of links and knows every attribute.
 type Profile struct {
 	// L3MDevByDomain: an iif or oif selector that names an L3 master matches
 	// every flow of its domain (6.15, L16), instead of comparing indexes.
 	L3MDevByDomain bool
+
+	// Unknown are attributes that came after the kernel, which ignores them: the
+	// rule is made without the selector and matches more (section I).
+	Unknown Attr
 }
 
 // Match reports whether rule i matches the flow, and why not. The selectors are

@@ -76,3 +76,25 @@ func (q *Request) attrs() Attr {
 	}
 	return a
 }
+
+// Heard returns what a kernel takes of a request: q without the attributes that it
+// does not know.
+func (p Profile) Heard(q Request) Request {
+	q.Present &^= p.Unknown
+	for _, c := range [...]struct {
+		attr Attr
+		drop func()
+	}{
+		{AttrDSCP, func() { q.DSCP = 0 }},
+		{AttrDSCPMask, func() { q.DSCPMask = 0 }},
+		{AttrFlowLabel, func() { q.FlowLabel = 0 }},
+		{AttrFlowLabelMask, func() { q.FlowLabelMask = 0 }},
+		{AttrSportMask, func() { q.Sport.Mask = 0 }},
+		{AttrDportMask, func() { q.Dport.Mask = 0 }},
+	} {
+		if p.Unknown&c.attr != 0 {
+			c.drop()
+		}
+	}
+	return q
+}

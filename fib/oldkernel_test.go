@@ -1,0 +1,56 @@
+package fib
+
+import (
+	"net/netip"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/fibula-net/fibula/rules"
+)
+
+// Section I: an old kernel makes a rule without the attributes it does not know.
+func TestOldKernelsIgnoreNewRuleAttributes(t *testing.T) {
+	full := rules.Rule{Family: Inet6, Priority: 10, Action: rules.ActLookup, Table: 50, DSCP: 8, DSCPMask: 0x38, FlowLabel: 5, FlowLabelMask: 0xff,
+		Dport: rules.PortRange{Start: 0x100, End: 0x100, Mask: 0xff00}}
+	for _, c := range []struct {
+		kernel KernelVersion
+		want   func(*rules.Rule)
+	}{
+		{KernelVersion{6, 1, 0}, func(r *rules.Rule) {
+			r.DSCP, r.DSCPMask, r.FlowLabel, r.FlowLabelMask, r.Dport = 0, 0, 0, 0, rules.Port(0x100)
+		}},
+		{KernelVersion{6, 12, 0}, func(r *rules.Rule) { r.DSCPMask, r.FlowLabel, r.FlowLabelMask, r.Dport = 0x3f, 0, 0, rules.Port(0x100) }},
+		{KernelVersion{6, 14, 0}, func(r *rules.Rule) { r.DSCPMask, r.Dport = 0x3f, rules.Port(0x100) }},
+		{KernelVersion{6, 15, 0}, func(*rules.Rule) {}},
+		{KernelVersion{}, func(*rules.Rule) {}},
+	} {
+		f := New(Config{Kernel: c.kernel})
+		want := full
+		c.want(&want)
+		mustUpdate(t, f, func(tx *Txn) error {
+			got, err := tx.AddRule(rules.RequestOf(full), Create|Excl)
+			require.Equal(t, want, got, c.kernel)
+			return err
+		})
+		mustUpdate(t, f, func(tx *Txn) error {
+			_, err := tx.DeleteRule(rules.RequestOf(full))
+			return err
+		})
+	}
+}
+
+// Before Linux 6.14 queries had no flow label, and one given changes no answer.
+func TestOldKernelsHaveNoFlowLabel(t *testing.T) {
+	labelled := rules.Rule{Family: Inet6, Priority: 9, Action: rules.ActProhibit, FlowLabel: 0, FlowLabelMask: 0xfffff}
+	for _, c := range []struct {
+		kernel KernelVersion
+		want   Errno
+	}{{KernelVersion{6, 12, 0}, EACCES}, {KernelVersion{6, 14, 0}, ENETUNREACH}} {
+		st := New(Config{Kernel: c.kernel}).Snapshot().State()
+		st.Mode6, st.Rules = ModeRules, append(st.Rules, labelled) // as no such kernel could have it
+		f := New(Config{})
+		mustUpdate(t, f, func(tx *Txn) error { return tx.Load(st) })
+		require.Equal(t, c.want, f.Snapshot().Resolve(Flow{Dst: netip.MustParseAddr("2001:db8::1"), FlowLabel: 6}).Errno, c.kernel)
+	}
+}
