@@ -59,6 +59,7 @@ func (tx *Txn) checkSingle(o *NexthopObject) error {
 	}
 	n.Weight, n.Scope, n.ScopeSet = 1, 0, false
 	l := tx.s.links[n.Link]
+	gateway := gatewayMistake(o)
 	switch {
 	case o.Family != Inet && o.Family != Inet6:
 		return refuse(EINVAL, "family %v is neither IPv4 nor IPv6", o.Family)
@@ -74,16 +75,26 @@ func (tx *Txn) checkSingle(o *NexthopObject) error {
 		return refuse(EINVAL, "the gateway has a zone; name the link instead")
 	case o.Blackhole || o.FDB:
 		return nil
-	case n.Gateway.IsValid() && n.Gateway.Is4() != (o.Family == Inet):
-		return refuse(EINVAL, "gateway %v is not of the object's family", n.Gateway)
-	case !n.Gateway.IsValid() && n.Flags&FlagOnlink != 0:
-		return refuse(EINVAL, "onlink needs a gateway")
+	case gateway != nil && tx.s.kernel.AtLeast(6, 15):
+		return gateway
 	case n.Link == 0:
 		return refuse(EINVAL, "a link is needed")
 	case l == nil:
 		return refuse(EINVAL, "there is no link with index %d", n.Link)
 	case !l.Up() || !l.Carrier():
 		return refuse(ENETDOWN, "link %s is down or has no carrier", l.Name)
+	}
+	return gateway // older kernels look at the link first
+}
+
+// gatewayMistake is what is wrong with the gateway of a single object by itself.
+func gatewayMistake(o *NexthopObject) error {
+	n := &o.Nexthop
+	switch {
+	case n.Gateway.IsValid() && n.Gateway.Is4() != (o.Family == Inet):
+		return refuse(EINVAL, "gateway %v is not of the object's family", n.Gateway)
+	case !n.Gateway.IsValid() && n.Flags&FlagOnlink != 0:
+		return refuse(EINVAL, "onlink needs a gateway")
 	}
 	return nil
 }

@@ -54,3 +54,20 @@ func TestOldKernelsHaveNoFlowLabel(t *testing.T) {
 		require.Equal(t, c.want, f.Snapshot().Resolve(Flow{Dst: netip.MustParseAddr("2001:db8::1"), FlowLabel: 6}).Errno, c.kernel)
 	}
 }
+
+// Before Linux 6.15 the link of a nexthop object was looked at before its gateway.
+func TestOldKernelsCheckLinksOfNexthopsFirst(t *testing.T) {
+	down := NexthopObject{ID: 1, Family: Inet, Nexthop: Nexthop{Link: 2, Flags: FlagOnlink}}
+	for _, c := range []struct {
+		kernel KernelVersion
+		want   Errno
+	}{{KernelVersion{6, 1, 0}, ENETDOWN}, {KernelVersion{6, 15, 0}, EINVAL}} {
+		f := New(Config{Kernel: c.kernel})
+		_, err := f.Update(func(tx *Txn) error {
+			require.NoError(t, tx.SetLink(ethernet(2, LinkUp)))
+			_, err := tx.AddNexthop(down, Create)
+			return err
+		})
+		require.ErrorIs(t, err, c.want, c.kernel)
+	}
+}
