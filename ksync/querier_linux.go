@@ -16,13 +16,20 @@ type Querier struct {
 	buf  []byte
 	rep  Report
 	one  Reply
+
+	noFlowLabel bool // the kernel refuses a query with one (before Linux 6.14)
 }
 
 // OpenQuerier connects to the kernel inside a namespace; any thread may use the
 // Querier then. Close it after use.
 func OpenQuerier(ns NetNS) (*Querier, error) {
 	q := &Querier{ns: ns, buf: make([]byte, datagram)}
-	err := inside(ns, func() (err error) {
+	kernel, err := kernelVersion()
+	if err != nil {
+		return nil, err
+	}
+	q.noFlowLabel = !kernel.AtLeast(6, 14)
+	err = inside(ns, func() (err error) {
 		q.conn, err = dial()
 		return err
 	})
@@ -41,8 +48,8 @@ func (q *Querier) Report() *Report { return &q.rep }
 
 // Get asks for one flow. flags are [LookupTable] and [FibMatch]. The errno is the
 // kernel's answer for a flow without a way, 0 for a reply; err is for a query that
-// did not take place. A kernel that does not know an attribute refuses it with
-// EINVAL like a blackhole does (the flow label before Linux 6.14, for one).
+// did not take place. Kernels before Linux 6.14 are asked without the flow label,
+// which a query could not have.
 func (q *Querier) Get(f fib.Flow, flags uint32) (Reply, fib.Errno, error) {
 	var reply Reply
 	var answer fib.Errno
@@ -81,8 +88,12 @@ func (q *Querier) batch(flows []fib.Flow, offset int, flags uint32, fn func(int,
 	c := q.conn
 	out, first := c.out[:0], c.seq+1
 	for i := range flows {
+		f := flows[i]
+		if q.noFlowLabel {
+			f.FlowLabel = 0
+		}
 		var err error
-		if out, err = rtnl.AppendRouteQuery(out, c.nextSeq(), &flows[i], flags); err != nil {
+		if out, err = rtnl.AppendRouteQuery(out, c.nextSeq(), &f, flags); err != nil {
 			c.out = out[:0]
 			return err
 		}
