@@ -28,6 +28,7 @@ type candidates6 struct {
 
 	best     *Address // nil: none yet
 	bestRank rank6
+	compared int // candidates so far
 
 	// each, if set, is told of every candidate in turn; ok is false for one that is
 	// not used at all.
@@ -43,9 +44,14 @@ func (c *candidates6) run() {
 	}
 	domain := c.s.masterOf(c.dev)
 	if domain != 0 {
-		// In a VRF the outgoing link and the VRF itself come first.
+		// In a VRF the outgoing link and the VRF itself come first, and if they have one
+		// address between them no other link is asked (L19). A VRF that is the outgoing
+		// link compares its addresses with themselves and goes on.
 		c.link(out)
 		c.link(c.s.link(domain))
+		if c.compared == 1 {
+			return
+		}
 	}
 	for _, i := range c.s.linkOrder {
 		if c.s.masterOf(i) == domain {
@@ -64,6 +70,7 @@ func (c *candidates6) link(l *link) {
 		ok = ok && a.Local.Is6() && !isMulticast6(a.Local) && !a.Local.IsUnspecified()
 		var r rank6
 		if ok {
+			c.compared++
 			if r = c.rank(l, a); c.best == nil || r > c.bestRank {
 				c.best, c.bestRank = a, r
 			}

@@ -127,11 +127,15 @@ func (m *sourceModel) better(a, b *fib.Address) bool {
 
 func (m *sourceModel) choose() netip.Addr {
 	var best *fib.Address
+	asked := 0
 	consider := func(link int32) {
 		for i := range m.st.Addresses {
 			a := &m.st.Addresses[i]
 			unusable := a.Flags&fib.AddrTentative != 0 && a.Flags&fib.AddrOptimistic == 0
-			if a.Link == link && !unusable && (best == nil || m.better(a, best)) {
+			if a.Link != link || unusable {
+				continue
+			}
+			if asked++; best == nil || m.better(a, best) {
 				best = a
 			}
 		}
@@ -143,8 +147,9 @@ func (m *sourceModel) choose() netip.Addr {
 			consider(m.out)
 			consider(m.domain(m.out))
 		}
+		alone := asked == 1 // L19
 		for _, l := range m.st.Links {
-			if m.domain(l.Index) == m.domain(m.out) {
+			if !alone && m.domain(l.Index) == m.domain(m.out) {
 				consider(l.Index)
 			}
 		}

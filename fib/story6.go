@@ -81,7 +81,7 @@ func (w *walk) tellLegs6(h *hit, legs []Leg, shares []float64, chosen int) {
 // tellSource6 goes over the candidates once more, with the outcome known.
 func (w *walk) tellSource6(c *candidates6) {
 	again := *c
-	again.best = nil
+	again.best, again.compared = nil, 0
 	seen := map[*Address]bool{}
 	again.each = func(a *Address, r rank6, ok bool) {
 		if seen[a] {
