@@ -164,3 +164,19 @@ func TestMissingKernelFailsOnlyUnderCI(t *testing.T) {
 		assert.Equal(t, want, r.end, "CI=%q", ci)
 	}
 }
+
+func TestFeatureIsTriedOutAndMissed(t *testing.T) {
+	Require(t)
+	assert.True(t, Has(t, Feature{"loopback", func(ns *NS) bool { return ns.IP("link show lo") != "" }}))
+	absent := Feature{"a sysctl that no kernel has", func(ns *NS) bool { return ns.TrySysctl("net.ipv4.no_such_thing", "1") == nil }}
+	assert.False(t, Has(t, absent))
+	t.Setenv("CI", "true")
+	var r recorder
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		Need(&r, absent)
+	}()
+	<-done
+	assert.Equal(t, "skipped", r.end, "under CI=true too")
+}
