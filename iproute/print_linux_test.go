@@ -181,7 +181,7 @@ func TestPrintsAsIP(t *testing.T) {
 	}
 }
 
-var seconds = regexp.MustCompile(`expires("?[: ])\d+`)
+var seconds = regexp.MustCompile(`expires("?:? ?)\d+`)
 
 // lifetime hides how long routes will live, which runs while the test does.
 func lifetime(s string) string { return seconds.ReplaceAllString(s, "expires$1#") }
