@@ -73,7 +73,7 @@ func envInt(t *testing.T, name string, def uint64) uint64 {
 }
 
 func configure(t *testing.T, seed uint64) *netnstest.NS {
-	c := newRandomConf(seed)
+	c := forKernel(t, newRandomConf(seed), seed)
 	ns := netnstest.New(t, netnstest.Quiet)
 	force := func(lines []string, args ...string) {
 		cmd := ns.Command("ip", append(args, "-force", "-batch", "-")...)
@@ -179,6 +179,9 @@ func compareAll(t *testing.T, ns *netnstest.NS, seed uint64, flows int, total *t
 			t.Errorf("flow %+v: hashzone\n%+v, trie\n%+v", fs[i], zd, d)
 		}
 		if d.Undetermined != 0 || ksync.Unanswerable(fs[i], errno) {
+			if d.Undetermined != 0 && !ksync.Unanswerable(fs[i], errno) && !possible(s, fs[i], reply, errno) {
+				report(i, []ksync.Difference{{Field: "candidates", Ours: fmt.Sprint(s.Candidates(fs[i])), Kernel: fmt.Sprint(reply, errno)}})
+			}
 			undetermined++
 			return
 		}
