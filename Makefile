@@ -9,6 +9,8 @@ BIN      := bin/fibula
 PKGS     ?= ./...
 FUZZTIME ?= 60s
 BENCH    ?= .
+# Debian packages of the kernels that "make test-kernels" boots.
+KERNELS  ?= linux-image-cloud-amd64
 # What "make demo" reads where it may not make a network namespace.
 DEMO_STATE ?= $(firstword $(wildcard examples/office-router/state.json* examples/*/state.json*))
 # Systems, beside this one, for which everything must build.
@@ -20,7 +22,7 @@ export GOFLAGS := $(strip $(GOFLAGS) $(shell git rev-parse -q --verify HEAD >/de
 TESTLOG := $(GO) run -C tools ./testlog
 TOOL    := $(GO) tool -modfile=tools/go.mod
 
-.PHONY: build demo test lint bench fuzz examples docs conformance readme clean help FORCE
+.PHONY: build demo test lint bench fuzz test-kernels examples docs conformance readme clean help FORCE
 .PHONY: lint-fmt lint-vet lint-staticcheck lint-deps lint-cross lint-docs lint-fuzz race vuln $(CROSS:%=cross-%)
 
 build: $(BIN) ## build bin/fibula
@@ -87,6 +89,10 @@ lint-fuzz:
 fuzz: ## run each fuzz target for FUZZTIME (60s)
 	@tools/fuzz.sh $(FUZZTIME) $(PKGS)
 
+test-kernels: ## run the tests that ask the kernel on other kernels too, under QEMU (KERNELS=packages)
+	@tools/setup.sh qemu-system-x86_64=qemu-system-x86 busybox=busybox-static cpio=cpio ip=iproute2
+	tools/kernels/run.sh $(KERNELS)
+
 bench: ## engines, and a million routes loaded: seconds and bytes per route (BENCH=regexp)
 	@tools/setup.sh ip=iproute2
 	$(GO) test -run '^$$' -bench '$(BENCH)' -benchmem -timeout 60m $(PKGS) | grep -v -e '^ok ' -e 'no test files' -e '^PASS'
@@ -116,4 +122,4 @@ clean: ## remove what make built
 	@rm -rf bin
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' Makefile
