@@ -67,8 +67,9 @@ func (tx *Txn) Load(st *State) error {
 	}
 	s.resolveObjects()
 	s.rules4, s.rules6 = rules.Load(Inet, st.Rules), rules.Load(Inet6, st.Rules)
-	s.mode4, s.open4 = loadedMode(st.Mode4, s.rules4)
-	s.mode6, s.open6 = loadedMode(st.Mode6, s.rules6)
+	vrfs := slices.ContainsFunc(st.Links, func(l Link) bool { return l.IsL3Master() })
+	s.mode4, s.open4 = loadedMode(st.Mode4, s.rules4, vrfs)
+	s.mode6, s.open6 = loadedMode(st.Mode6, s.rules6, vrfs)
 	tx.bindRules()
 	s.noteRealms()
 	for i := range st.Routes {
@@ -79,11 +80,14 @@ func (tx *Txn) Load(st *State) error {
 
 // loadedMode is the mode a state names, or the likeliest that its rules tell, which may
 // leave it open (A10): in IPv4 the initial rules may have been changed and restored,
-// in IPv6 a lack of one means nothing unless a rule was ever added.
-func loadedMode(m Mode, l *rules.List) (likely Mode, open bool) {
+// in IPv6 a lack of one means nothing unless a rule was ever added. The first VRF
+// adds one to each, which may have been deleted since (L2, L3).
+func loadedMode(m Mode, l *rules.List, vrfs bool) (likely Mode, open bool) {
 	switch {
 	case m != ModeUnknown:
 		return m, false
+	case vrfs:
+		return ModeRules, false
 	case l.IsInitial():
 		return ModeMerged, l.Family() == Inet
 	}

@@ -194,3 +194,19 @@ func TestL3MDevRuleRequests(t *testing.T) {
 	require.NoError(t, add(request(rules.Rule{Priority: 1000})), "no duplicate: the kernel's has a protocol")
 	require.ErrorIs(t, add(request(rules.Rule{Priority: 500})), EEXIST)
 }
+
+// A dump shows the initial rules where the rule of the L3 domains was deleted, and yet they are walked: only then
+// does a VRF as oif stand for its domain, here without a table of its own (L2, L3, L5).
+func TestVRFTellsThatRulesAreWalked(t *testing.T) {
+	f := enslaved(t)
+	mustUpdate(t, f, func(tx *Txn) error {
+		_, err := tx.DeleteRule(rules.RequestOf(rules.Rule{Family: Inet6, Priority: 1000, Action: rules.ActLookup, L3MDev: true}))
+		return errors.Join(err, tx.AddRoute(Route{Dst: netip.MustParsePrefix("::/0"), Nexthops: []Nexthop{{Link: 3}}}, OpAdd))
+	})
+	st := f.Snapshot().State()
+	st.Mode6 = ModeUnknown // exactly the initial rules are left
+	again := New(Config{})
+	mustUpdate(t, again, func(tx *Txn) error { return tx.Load(st) })
+	d := again.Snapshot().Resolve(Flow{Dst: netip.MustParseAddr("2001:db8:9::5"), Oif: 9})
+	require.Equal(t, []any{Errno(0), int32(3)}, []any{d.Errno, d.Link})
+}
