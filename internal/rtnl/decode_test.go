@@ -270,3 +270,15 @@ func TestErrorCarriesTheRemark(t *testing.T) {
 	errno, _ = DecodeError(ended(t, e))
 	assert.Zero(t, errno)
 }
+
+// The kernel refuses every other value (L4), and so does the request that is read from one.
+func TestOnlyOneMakesAnL3Rule(t *testing.T) {
+	for v, want := range map[byte]bool{0: false, 1: true, 2: false} {
+		m := message(t, RTM_NEWRULE, []byte{byte(fib.Inet), 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0}, func(e *encoder) { e.u8(fraL3MDev, v) })
+		var q rules.Request
+		require.NoError(t, DecodeRule(m, &q, nil))
+		assert.Equal(t, want, q.L3MDev, v)
+		_, _, err := rules.Initial(fib.Inet).Add(q, rules.AddFlags{})
+		assert.Equal(t, want, err == nil, v)
+	}
+}

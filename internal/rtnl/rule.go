@@ -93,7 +93,7 @@ func (d *ruleMsg) attr(t uint16, v []byte) bool {
 	case fraTable:
 		q.Table = d.u32("FRA_TABLE", v)
 	case fraL3MDev:
-		q.L3MDev = d.u8("FRA_L3MDEV", v) != 0
+		q.L3MDev = d.u8("FRA_L3MDEV", v) == 1 // no other value is a rule's (L4)
 		q.Present |= rules.AttrL3MDev
 	case fraUIDRange:
 		if len(v) < 8 {
