@@ -68,7 +68,7 @@ func (q *Query) answers(f *fib.Flow, ms []fib.Match) []Answer {
 // answer fills in a's reply or errno: a query for the stored route fails where no
 // route is behind the answer (C14), another one does not mind.
 func (q *Query) answer(f *fib.Flow, m fib.Match) Answer {
-	a := Answer{Dst: f.Dst, Decision: m.Decision, Errno: m.Decision.Errno}
+	a := Answer{Dst: f.Dst, Decision: m.Decision, Errno: queryErrno(f, &m.Decision)}
 	if a.Errno == 0 && !m.Found && q.FibMatch {
 		a.Errno = fib.EHOSTUNREACH
 	}

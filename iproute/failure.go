@@ -69,3 +69,13 @@ func ExitCode(err error) int {
 	}
 	return ExitInput
 }
+
+// queryErrno is the errno with which the kernel fails a query for a flow that d answers;
+// 0 for none. That is d's own and one more: a multicast route of IPv6 that answers
+// an input flow is told by multicast routing, which fails with EMSGSIZE (D30).
+func queryErrno(f *fib.Flow, d *fib.Decision) fib.Errno {
+	if d.Errno == 0 && f.Iif != 0 && f.Dst.Is6() && d.HasRoute && d.Prefix.Addr().IsMulticast() {
+		return errno.EMSGSIZE
+	}
+	return d.Errno
+}
