@@ -41,7 +41,14 @@ func fuzzGen(data []byte) stateGen {
 
 const genLinks = 5 // lo, d0, d1, d2 and, sometimes, the VRF "red"
 
-func (g stateGen) state() *fib.State {
+func (g stateGen) state() *fib.State { return g.stateUpTo(usualSize) }
+
+// stateSize bounds what a random state has of each kind.
+type stateSize struct{ neighs, routes4, routes6, rules int }
+
+var usualSize = stateSize{neighs: 9, routes4: 39, routes6: 29, rules: 9}
+
+func (g stateGen) stateUpTo(most stateSize) *fib.State {
 	st := &fib.State{
 		Kernel:  pick(g, fib.KernelVersion{}, fib.KernelVersion{}, fib.KernelVersion{Major: 6, Minor: 1}, fib.KernelVersion{Major: 6, Minor: 12}),
 		Sysctls: fib.DefaultSysctls(), AddrLabels: fib.DefaultAddrLabels(),
@@ -58,14 +65,14 @@ func (g stateGen) state() *fib.State {
 	c.All6.Forwarding = g.one(2)
 	g.links(st)
 	g.objects(st)
-	for range g.IntN(10) {
+	for range g.IntN(most.neighs + 1) {
 		l, host := int32(2+g.IntN(genLinks-1)), byte(9+g.IntN(2))
 		st.Neighbours = append(st.Neighbours, fib.Neighbour{
 			Link: l, Addr: pick(g, gw4(l, host), gw6(l, host)),
 			State: pick(g, fib.NeighReachable, fib.NeighStale, fib.NeighFailed, fib.NeighIncomplete),
 		})
 	}
-	for range g.IntN(40) {
+	for range g.IntN(most.routes4 + 1) {
 		st.Routes = append(st.Routes, g.route4())
 	}
 	if g.one(3) { // default routers to choose among (B18)
@@ -75,13 +82,13 @@ func (g stateGen) state() *fib.State {
 		}
 		st.Neighbours = append(st.Neighbours, fib.Neighbour{Link: 2, Addr: gw4(2, 9), State: pick(g, fib.NeighStale, fib.NeighDelay, fib.NeighFailed)})
 	}
-	for range g.IntN(30) {
+	for range g.IntN(most.routes6 + 1) {
 		st.Routes = append(st.Routes, g.route6())
 	}
 	sortRoutes(st)
 	st.Rules = append(slices.Collect(initialRules(fib.Inet)), slices.Collect(initialRules(fib.Inet6))...)
 	if !g.one(4) {
-		for range g.IntN(10) {
+		for range g.IntN(most.rules + 1) {
 			st.Rules = append(st.Rules, g.rule(pick(g, fib.Inet, fib.Inet6)))
 		}
 	}

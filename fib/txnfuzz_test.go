@@ -19,7 +19,17 @@ import (
 )
 
 // hostileGen makes requests that no client should send, among many that it may.
-type hostileGen struct{ stateGen }
+type hostileGen struct {
+	stateGen
+	txnRun
+}
+
+// txnRun says how much one run of checkTxns does.
+type txnRun struct {
+	size            stateSize
+	txns, ops       int
+	flows, midFlows int // answers compared of each snapshot, and in the middle of a transaction
+}
 
 // addr is an address of the small universe, or none that belongs there.
 func (g hostileGen) addr() netip.Addr {
@@ -192,7 +202,7 @@ func (g hostileGen) hostileRule() rules.Request {
 
 // hostileState is a state as a file may hold it: dangling, twice, of no family.
 func (g hostileGen) hostileState() *fib.State {
-	st := g.state()
+	st := g.stateUpTo(g.size)
 	for range g.IntN(6) {
 		switch g.IntN(9) {
 		case 0:
@@ -306,75 +316,79 @@ func (h held) check(t testing.TB) {
 }
 
 // checkTxns plays hostile transactions and checks what must hold after each.
-func checkTxns(t testing.TB, sg stateGen, txns int) {
-	g := hostileGen{sg}
+func checkTxns(t testing.TB, sg stateGen, run txnRun) {
+	g := hostileGen{sg, run}
 	var e lookup.Engine = trie.Engine{}
 	if g.one(3) {
 		e = hashzone.Engine{}
 	}
 	f := fib.New(fib.Config{Engine: e})
-	_, err := f.Update(func(tx *fib.Txn) error { return tx.Load(g.state()) })
+	_, err := f.Update(func(tx *fib.Txn) error { return tx.Load(g.stateUpTo(run.size)) })
 	require.NoError(t, err)
-	var old []held
-	for range txns {
-		h := hold(f.Snapshot(), g.Uint64(), 15)
-		fails := g.one(3)
-		var kept *fib.Txn
-		var last held
-		res, err := f.Update(func(tx *fib.Txn) error {
-			kept = tx
-			for range g.IntN(12) {
-				if err := g.op(tx); err != nil {
-					var oe *fib.OpError
-					require.ErrorAs(t, err, &oe)
-					require.NotEmpty(t, err.Error())
-				}
-				if g.one(8) {
-					h := hold(tx.Snapshot(), g.Uint64(), 5)
-					for _, fl := range h.flows {
-						checkFlow(t, tx.Snapshot(), fl)
-					}
-				}
-			}
-			if fails {
-				return errors.New("no")
-			}
-			last = hold(tx.Snapshot(), g.Uint64(), 15)
-			return nil
-		})
-		h.check(t)
-		require.NoError(t, f.CheckWriter())
-		require.ErrorIs(t, kept.AddRoute(fib.Route{}, 0), fib.ErrTxnDone)
-		require.NotPanics(t, func() { kept.Snapshot().Resolve(h.flows[0]) })
-		now := f.Snapshot()
-		if !fails {
-			for i, fl := range last.flows {
-				require.Equal(t, last.answers[i], now.Resolve(fl), "flow %+v: within the transaction, then published", fl)
-			}
+	old := []held{hold(f.Snapshot(), g.Uint64(), run.flows)}
+	for range run.txns {
+		h := old[len(old)-1]
+		if now := checkTxn(t, g, f, h); now.snap != h.snap {
+			old = append(old, now)
 		}
-		if fails {
-			require.EqualError(t, err, "no")
-			require.Same(t, h.snap, now)
-			continue
-		}
-		require.NoError(t, err)
-		require.Equal(t, res.Changed, h.snap != now)
-		n := hold(now, g.Uint64(), 15)
-		for _, fl := range n.flows {
-			checkFlow(t, now, fl)
-		}
-		copied := fib.New(fib.Config{})
-		_, err = copied.Update(func(tx *fib.Txn) error { return tx.Load(n.state) })
-		require.NoError(t, err, "what a snapshot holds can be loaded")
-		require.Equal(t, n.state, forgetful(n.state, copied.Snapshot().State()))
-		for _, fl := range hostile {
-			checkFlow(t, now, fl)
-		}
-		old = append(old, h)
 	}
 	for _, h := range old {
 		h.check(t)
 	}
+	for _, fl := range hostile {
+		checkFlow(t, f.Snapshot(), fl)
+	}
+}
+
+// checkTxn plays one transaction on what h holds and returns what there is then.
+func checkTxn(t testing.TB, g hostileGen, f *fib.FIB, h held) held {
+	t.Helper()
+	fails := g.one(3)
+	var kept *fib.Txn
+	var last held
+	res, err := f.Update(func(tx *fib.Txn) error {
+		kept = tx
+		for range g.IntN(g.ops + 1) {
+			if err := g.op(tx); err != nil {
+				var oe *fib.OpError
+				require.ErrorAs(t, err, &oe)
+				require.NotEmpty(t, err.Error())
+			}
+			if g.one(8) {
+				fg := flowgen.New(tx.Snapshot(), g.Uint64(), flowgen.Options{Input: true})
+				for range g.midFlows {
+					checkFlow(t, tx.Snapshot(), fg.Next())
+				}
+			}
+		}
+		if fails {
+			return errors.New("no")
+		}
+		last = hold(tx.Snapshot(), g.Uint64(), g.flows)
+		return nil
+	})
+	h.check(t)
+	require.NoError(t, f.CheckWriter())
+	require.ErrorIs(t, kept.AddRoute(fib.Route{}, 0), fib.ErrTxnDone)
+	require.NotPanics(t, func() { kept.Snapshot().Resolve(h.flows[0]) })
+	now := f.Snapshot()
+	if fails {
+		require.EqualError(t, err, "no")
+		require.Same(t, h.snap, now)
+		return h
+	}
+	require.NoError(t, err)
+	require.Equal(t, res.Changed, h.snap != now)
+	last.snap = now
+	last.check(t) // within the transaction, then published
+	for _, fl := range last.flows {
+		checkFlow(t, now, fl)
+	}
+	copied := fib.New(fib.Config{})
+	_, err = copied.Update(func(tx *fib.Txn) error { return tx.Load(last.state) })
+	require.NoError(t, err, "what a snapshot holds can be loaded")
+	require.Equal(t, last.state, forgetful(last.state, copied.Snapshot().State()))
+	return last
 }
 
 // forgetful is got without the scopes of gateways that were open in st: the cause of
@@ -393,17 +407,21 @@ func forgetful(st, got *fib.State) *fib.State {
 
 func TestHostileTransactions(t *testing.T) {
 	seed := randtest.Seed(t)
+	run := txnRun{size: usualSize, txns: 6, ops: 11, flows: 15, midFlows: 5}
 	for i := range randtest.Fewer(300) {
-		checkTxns(t, stateGen{rand.New(rand.NewPCG(seed, uint64(i)))}, 6)
+		checkTxns(t, stateGen{rand.New(rand.NewPCG(seed, uint64(i)))}, run)
 		if t.Failed() {
 			t.Fatalf("round %d", i)
 		}
 	}
 }
 
+// FuzzTxn does little at a time, so that it does it often: a fuzzer finds more in many small
+// states than in a few that TestHostileTransactions would make.
 func FuzzTxn(f *testing.F) {
+	run := txnRun{size: stateSize{neighs: 2, routes4: 4, routes6: 4, rules: 2}, txns: 2, ops: 4, flows: 2, midFlows: 1}
 	for n := range 8 {
 		f.Add(make([]byte, n*16))
 	}
-	f.Fuzz(func(t *testing.T, data []byte) { checkTxns(t, fuzzGen(data), 5) })
+	f.Fuzz(func(t *testing.T, data []byte) { checkTxns(t, fuzzGen(data), run) })
 }
