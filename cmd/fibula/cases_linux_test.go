@@ -1,11 +1,7 @@
 package main
 
 import (
-	"bytes"
-	"context"
-	"encoding/json"
 	"fmt"
-	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -23,33 +19,22 @@ import (
 // cases-6.1.jsonl has those that Linux 6.1 answers otherwise, with the reason, and
 // cases-vrf.jsonl, recorded on 6.1 as well, those for which 6.18 had no VRF.
 type acceptanceCase struct {
-	Name   string         `json:"name"`
+	question
 	Sysctl map[string]any `json:"sysctl"`
 	Setup  []string       `json:"setup"`
 	NL     []rawRequest   `json:"nl"`
-	Query  string         `json:"query"`
-	Expect struct {
-		JSON          map[string]any `json:"json"`
-		Fibmatch      map[string]any `json:"fibmatch"`
-		Errno         string         `json:"errno"`
-		FibmatchErrno *string        `json:"fibmatch_errno"`
-		NL            []string       `json:"nl"`
-	} `json:"expect"`
 
 	live string // why the answer of the running kernel is asked for; "": the one recorded counts
 }
-
-// ownKeys are the keys that fibula adds to ip's.
-var ownKeys = []string{"prefix", "rule", "scope", "tos", "metric", "protocol", "nhid", "type", "undetermined", "candidates"}
-
-// volatileKeys depend on time.
-var volatileKeys = []string{"used", "age", "expires"}
 
 // TestCases replays the acceptance cases through `fibula -j -n NS get` and their
 // raw requests through transactions. Where nobody outside the kernel can know the
 // answer it must be among the candidates.
 func TestCases(t *testing.T) {
 	netnstest.Require(t)
+	if recording.on() {
+		t.Cleanup(func() { recording.write(t) }) // after the last case
+	}
 	replayAll(t, recordedCases(t))
 }
 
@@ -112,19 +97,13 @@ func replay(t *testing.T, c acceptanceCase) string {
 	if c.live != "" {
 		return compareLive(t, ns, c)
 	}
-	if f := compareAnswer(ns, c, false, c.Expect.JSON, c.Expect.Errno); f != "" {
-		return f
+	failure := c.compare([]string{"-n", ns.Name()}, func(fibmatch bool, want map[string]any, wantErrno string) {
+		kernelAgrees(t, ns, c, fibmatch, want, wantErrno)
+	})
+	if recording.on() {
+		recording.add(t, c.Name, ns)
 	}
-	kernelAgrees(t, ns, c, false, c.Expect.JSON, c.Expect.Errno)
-	want := c.Expect.Errno
-	if c.Expect.FibmatchErrno != nil {
-		want = *c.Expect.FibmatchErrno
-	}
-	f := compareAnswer(ns, c, true, c.Expect.Fibmatch, want)
-	if f == "" {
-		kernelAgrees(t, ns, c, true, c.Expect.Fibmatch, want)
-	}
-	return f
+	return failure
 }
 
 // replayRequests makes the requests in a transaction on the namespace as loaded
@@ -157,88 +136,4 @@ func replayRequests(t *testing.T, ns *netnstest.NS, c acceptanceCase) string {
 		return fmt.Sprintf("requests: want %v\n              got  %v", want, got)
 	}
 	return ""
-}
-
-func compareAnswer(ns *netnstest.NS, c acceptanceCase, fibmatch bool, want map[string]any, wantErrno string) string {
-	args := []string{"-j", "-n", ns.Name()}
-	words := strings.Fields(c.Query)
-	if words[0] == "-6" || words[0] == "-4" {
-		args, words = append(args, words[0]), words[1:]
-	}
-	args = append(args, "get")
-	if fibmatch {
-		args = append(args, "fibmatch")
-	}
-	args = append(args, words...)
-	what := strings.Join(args[3:], " ")
-	var stdout, stderr bytes.Buffer
-	code := run(context.Background(), args, strings.NewReader(""), &stdout, &stderr)
-	got, err := firstObject(stdout.Bytes())
-	if err != nil {
-		return fmt.Sprintf("%s: %v in %q, stderr %q", what, err, stdout.String(), stderr.String())
-	}
-	if code != 0 && code != 2 {
-		return fmt.Sprintf("%s: exit %d %s", what, code, stderr.String())
-	}
-	difference := ""
-	for _, one := range candidatesOf(got) {
-		d := answerDiffers(one, want, wantErrno)
-		if d == "" {
-			return ""
-		}
-		if difference == "" {
-			difference = d
-		}
-	}
-	return what + ": " + difference
-}
-
-// candidatesOf are the answers that got leaves possible: itself, unless it says that it
-// is undetermined.
-func candidatesOf(got map[string]any) []map[string]any {
-	list, ok := got["candidates"].([]any)
-	if !ok {
-		return []map[string]any{got}
-	}
-	var out []map[string]any
-	for _, c := range list {
-		out = append(out, c.(map[string]any))
-	}
-	return out
-}
-
-func answerDiffers(got, want map[string]any, wantErrno string) string {
-	if got["error"] != nil || wantErrno != "" {
-		if got["error"] != wantErrno {
-			return fmt.Sprintf("want %v %s, got %v", want, wantErrno, got)
-		}
-		return ""
-	}
-	for k, v := range got {
-		if _, ok := want[k]; !ok && !slices.Contains(ownKeys, k) && !slices.Contains(volatileKeys, k) {
-			return fmt.Sprintf("key %q (%v) is not expected\n want %v\n got  %v", k, v, want, got)
-		}
-	}
-	for k, v := range want {
-		if !slices.Contains(volatileKeys, k) && !reflect.DeepEqual(got[k], v) {
-			return fmt.Sprintf("%q is not as expected\n want %v\n got  %v", k, want, got)
-		}
-	}
-	return ""
-}
-
-// firstObject takes the object out of ip's array, or a lone one.
-func firstObject(b []byte) (map[string]any, error) {
-	var v any
-	if err := json.Unmarshal(b, &v); err != nil {
-		return nil, err
-	}
-	if a, ok := v.([]any); ok && len(a) > 0 {
-		v = a[0]
-	}
-	m, ok := v.(map[string]any)
-	if !ok {
-		return nil, fmt.Errorf("no JSON object")
-	}
-	return m, nil
 }

@@ -1,15 +1,9 @@
 package main
 
 import (
-	"bufio"
-	"bytes"
-	"encoding/json"
-	"os"
 	"regexp"
 	"slices"
 	"testing"
-
-	"github.com/stretchr/testify/require"
 
 	"github.com/fibula-net/fibula/internal/netnstest"
 )
@@ -21,7 +15,7 @@ const hashSeed = "net.ipv4.fib_multipath_hash_seed"
 // of 6.18 from there on. A case for which no answer was recorded on such a kernel is
 // live.
 func recordedCases(t *testing.T) []acceptanceCase {
-	cases, old := readCases(t, "cases.jsonl"), readCases(t, "cases-6.1.jsonl")
+	cases, old := readCases[acceptanceCase](t, "cases.jsonl"), readCases[acceptanceCase](t, "cases-6.1.jsonl")
 	kernel, seeded := netnstest.Kernel(t), netnstest.Has(t, netnstest.HashSeed)
 	for i := range cases {
 		c := &cases[i]
@@ -45,7 +39,7 @@ var domainRule = regexp.MustCompile(`-rule-(not-)?[io]if-vrf|-rule-removed-own-t
 
 // vrfCases are the cases of testdata/cases-vrf.jsonl, recorded on 6.1.
 func vrfCases(t *testing.T) []acceptanceCase {
-	cases := readCases(t, "cases-vrf.jsonl")
+	cases := readCases[acceptanceCase](t, "cases-vrf.jsonl")
 	if netnstest.Kernel(t).AtLeast(6, 15) {
 		for i := range cases {
 			if domainRule.MatchString(cases[i].Name) {
@@ -56,27 +50,13 @@ func vrfCases(t *testing.T) []acceptanceCase {
 	return cases
 }
 
-func readCases(t *testing.T, file string) (cases []acceptanceCase) {
-	b, err := os.ReadFile("testdata/" + file)
-	require.NoError(t, err)
-	sc := bufio.NewScanner(bytes.NewReader(b))
-	sc.Buffer(nil, 1<<20)
-	for sc.Scan() {
-		var c acceptanceCase
-		require.NoError(t, json.Unmarshal(sc.Bytes(), &c))
-		cases = append(cases, c)
-	}
-	require.NoError(t, sc.Err())
-	return cases
-}
-
 // compareLive compares fibula's answers with those of the running kernel. An answer
 // that depends on an unknown hash must be marked undetermined, and then the kernel's
 // be among its candidates.
 func compareLive(t *testing.T, ns *netnstest.NS, c acceptanceCase) string {
 	for _, fibmatch := range []bool{false, true} {
 		want, errno := kernelAnswer(t, ns, c, fibmatch)
-		if f := compareAnswer(ns, c, fibmatch, want, errno); f != "" {
+		if f := c.compareAnswer([]string{"-n", ns.Name()}, fibmatch, want, errno); f != "" {
 			return f
 		}
 	}
