@@ -244,10 +244,16 @@ func (c *capture) readBuckets() error {
 			d.fail("bucket of nexthop %d, which the nexthop file does not have; capture again", group)
 			return
 		}
-		if n := index + 1 - len(o.Buckets); n > 0 {
-			o.Buckets = append(o.Buckets, make([]uint32, n)...)
+		// A kernel lists all buckets in order. A gap must not be filled: one line may claim
+		// to be the last of 65536.
+		switch n := len(o.Buckets); {
+		case index < n:
+			o.Buckets[index] = member
+		case index == n:
+			o.Buckets = append(o.Buckets, member)
+		default:
+			d.fail("bucket %d of nexthop %d after %d others; capture all buckets, in order", index, group, n)
 		}
-		o.Buckets[index] = member
 	})
 	for _, o := range c.st.Nexthops {
 		if o.Resilient && len(o.Buckets) == 0 {

@@ -59,6 +59,9 @@ func (m memFS) addTar(p string, r io.Reader, n *notes) error {
 		if err != nil {
 			return fmt.Errorf("%s: damaged tar: %w", p, err)
 		}
+		if isSparse(h) {
+			return fmt.Errorf("%s: %s: a sparse file, whose holes may be of any size; make the tar without --sparse", p, clip(h.Name))
+		}
 		switch h.Typeflag {
 		case tar.TypeReg:
 		case tar.TypeLink, tar.TypeSymlink:
@@ -71,6 +74,16 @@ func (m memFS) addTar(p string, r io.Reader, n *notes) error {
 			return fmt.Errorf("%s: %w", p, err)
 		}
 	}
+}
+
+// isSparse reports a member that is larger than what the tar holds of it.
+func isSparse(h *tar.Header) bool {
+	for k := range h.PAXRecords {
+		if strings.HasPrefix(k, "GNU.sparse.") {
+			return true
+		}
+	}
+	return h.Typeflag == tar.TypeGNUSparse
 }
 
 func (m memFS) addFS(p string, fsys fs.FS) error {
