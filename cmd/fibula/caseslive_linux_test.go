@@ -10,12 +10,13 @@ import (
 
 const hashSeed = "net.ipv4.fib_multipath_hash_seed"
 
-// recordedCases are the cases of testdata/cases.jsonl with the answers of the
+// recordedCases are the cases of caseFiles with the answers of the
 // running kernel: those of cases-6.1.jsonl, where they differ, up to 6.11, and those
 // of 6.18 from there on. A case for which no answer was recorded on such a kernel is
 // live.
 func recordedCases(t *testing.T) []acceptanceCase {
-	cases, old := readCases[acceptanceCase](t, "cases.jsonl"), readCases[acceptanceCase](t, "cases-6.1.jsonl")
+	cases, old := readCases[acceptanceCase](t, caseFiles...), readCases[acceptanceCase](t, "cases-6.1.jsonl")
+	first := len(readCases[question](t, caseFiles[0]))
 	kernel, seeded := netnstest.Kernel(t), netnstest.Has(t, netnstest.HashSeed)
 	for i := range cases {
 		c := &cases[i]
@@ -26,6 +27,8 @@ func recordedCases(t *testing.T) []acceptanceCase {
 			c.live = "the hash seed cannot be set"
 		case at >= 0 && !kernel.AtLeast(6, 12):
 			*c = old[at]
+		case i >= first && !kernel.AtLeast(6, 18):
+			c.live = "recorded on 6.18 only"
 		case at >= 0 && !kernel.AtLeast(6, 18):
 			c.live = "kernels between 6.12 and 6.18 answer in part as 6.1"
 		}
