@@ -11,6 +11,7 @@ FUZZTIME ?= 60s
 BENCH    ?= .
 # Debian packages of the kernels that "make test-kernels" boots.
 KERNELS  ?= linux-image-cloud-amd64
+MUTANT   ?= .
 # What "make demo" reads where it may not make a network namespace.
 DEMO_STATE ?= $(firstword $(wildcard examples/office-router/state.json* examples/*/state.json*))
 # Systems, beside this one, for which everything must build.
@@ -22,7 +23,7 @@ export GOFLAGS := $(strip $(GOFLAGS) $(shell git rev-parse -q --verify HEAD >/de
 TESTLOG := $(GO) run -C tools ./testlog
 TOOL    := $(GO) tool -modfile=tools/go.mod
 
-.PHONY: build demo test lint bench fuzz test-kernels examples docs conformance readme clean help FORCE
+.PHONY: build demo test lint bench fuzz test-kernels examples docs conformance readme mutants clean help FORCE
 .PHONY: lint-fmt lint-vet lint-staticcheck lint-deps lint-cross lint-docs lint-fuzz race vuln $(CROSS:%=cross-%)
 
 build: $(BIN) ## build bin/fibula
@@ -92,6 +93,10 @@ fuzz: ## run each fuzz target for FUZZTIME (60s)
 test-kernels: ## run the tests that ask the kernel on other kernels too, under QEMU (KERNELS=packages)
 	@tools/setup.sh qemu-system-x86_64=qemu-system-x86 busybox=busybox-static cpio=cpio ip=iproute2
 	tools/kernels/run.sh $(KERNELS)
+
+mutants: ## break the lookup in each way of tools/mutants/mutants.txt: the tests must notice (root; MUTANT=regexp)
+	@tools/setup.sh ip=iproute2
+	$(GO) run -C tools ./mutants -run '$(MUTANT)'
 
 bench: ## engines, and a million routes loaded: seconds and bytes per route (BENCH=regexp)
 	@tools/setup.sh ip=iproute2
