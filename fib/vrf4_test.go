@@ -75,6 +75,11 @@ func TestVRF4(t *testing.T) {
 		st.Routes = append(st.Routes, route4("10.9.0.0/16", 50, "10.1.0.3", vrfD0))
 		st.Rules = append(st.Rules, rules.Rule{Family: fib.Inet, Priority: 500, Action: rules.ActLookup, Oif: "red", Table: 50})
 	}
+	// A selector ahead of l3mdev decides, so the walk has noted no domain's table.
+	invertedByMark := func(st *fib.State) {
+		inRed(st)
+		st.Rules = append(st.Rules, rules.Rule{Family: fib.Inet, Priority: 500, Action: rules.ActLookup, L3MDev: true, Not: true, Mark: 1, MarkMask: 1})
+	}
 	old := fib.KernelVersion{Major: 6, Minor: 1}
 	in := func(changes ...func(*fib.State)) func(*fib.State) { // with forwarding
 		return func(st *fib.State) {
@@ -148,6 +153,7 @@ func TestVRF4(t *testing.T) {
 		{name: "a source of this VRF's own (L20)", change: in(inRed), dst: "10.9.1.5", iif: vrfD0, src: "10.1.0.1", want: "EINVAL"},
 		{name: "a leak to the default VRF (L23)", change: add(route4("10.30.0.0/16", 100, "10.2.0.9", vrfD1)), dst: "10.30.0.1", oif: vrfRed, want: "unicast 3 10.2.0.9 10.1.0.1 100"},
 		{name: "a leak to the VRF device answers with it (L23)", change: add(route4("10.1.0.0/24", fib.TableMain, "", vrfRed)), dst: "10.1.0.5", want: "unicast 4 - 10.1.0.1 main"},
+		{name: "an inverted l3mdev rule looks up main (A26)", change: invertedByMark, dst: "10.9.1.5", oif: vrfRed, want: "unicast 3 10.2.0.2 10.1.0.1 main"},
 		{name: "link-local multicast through the VRF device (L9)", dst: "224.0.0.9", oif: vrfRed, want: "multicast 4 - 10.1.0.1 -"},
 		{name: "other multicast needs a route (L9)", change: unreachable, dst: "239.1.1.1", oif: vrfRed, want: "EHOSTUNREACH"},
 		{name: "other multicast through a slave (L9)", change: unreachable, dst: "239.1.1.1", oif: vrfD0, want: "multicast 2 - 10.1.0.1 -"},
