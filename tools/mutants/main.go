@@ -146,6 +146,9 @@ func (c *checkout) test(ctx context.Context, m mutant, r *report) error {
 	}
 	begin := time.Now()
 	for _, st := range stages {
+		if !strings.HasPrefix(m.file, st.room) {
+			continue
+		}
 		r.progress(m.name + ": " + st.name)
 		res, err := c.runStage(ctx, st, overlay)
 		if err != nil {

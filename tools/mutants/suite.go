@@ -17,6 +17,8 @@ import (
 type stage struct {
 	name string
 	args []string // of go test
+	// room: only for changes below this directory, as the rest cannot tell.
+	room string
 	// kernel: asks a kernel, whose own work may come late on a busy machine. A test
 	// that fails must fail again.
 	kernel bool
@@ -25,12 +27,12 @@ type stage struct {
 // stages are run in this order: from milliseconds to seconds, and what needs a
 // kernel last.
 var stages = []stage{
-	{"rules", []string{"-skip=Kernel", "./rules"}, false},
-	{"properties", []string{"-skip=Kernel", "./fib"}, false},
-	{"cases", []string{"-run=^TestRecordedCases$", "./cmd/fibula"}, false},
-	{"differential", []string{"-count=1", "-run=^TestKernelDifferential$", "./ksync"}, true},
-	{"effects", []string{"-count=1", "-run=Kernel", "./rules", "./fib"}, true},
-	{"live cases", []string{"-count=1", "-run=^TestCases$", "./cmd/fibula"}, true},
+	{name: "rules", args: []string{"-skip=Kernel", "./rules"}, room: "rules/"},
+	{name: "properties", args: []string{"-skip=Kernel", "./fib"}},
+	{name: "cases", args: []string{"-run=^TestRecordedCases$", "./cmd/fibula"}},
+	{name: "differential", args: []string{"-count=1", "-run=^TestKernelDifferential$", "./ksync"}, kernel: true},
+	{name: "effects", args: []string{"-count=1", "-run=Kernel", "./rules", "./fib"}, kernel: true},
+	{name: "live cases", args: []string{"-count=1", "-run=^TestCases$", "./cmd/fibula"}, kernel: true},
 }
 
 // fixed makes the random tests say the same in every run.
