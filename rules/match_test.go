@@ -207,6 +207,7 @@ func TestEachSelectorDecides(t *testing.T) {
 		{"dscp 0 is a selector", rules.Inet6, rules.Rule{DSCPMask: 0x3f}, rules.SelDSCP, tos(0, 3), tos(4, 0x80)},
 		{"dscp mask", rules.Inet, rules.Rule{DSCP: 8, DSCPMask: 0x38}, rules.SelDSCP, tos(0x20, 0x3c), tos(0, 0x40)},
 		{"flowlabel", rules.Inet6, rules.Rule{FlowLabel: 0x10, FlowLabelMask: 0xf0}, rules.SelFlowLabel, some(rules.Flow{FlowLabel: 0x11f}), some(rules.Flow{}, rules.Flow{FlowLabel: 0x20})},
+		{"flowlabel has 20 bits", rules.Inet6, rules.Rule{FlowLabel: 0x80001, FlowLabelMask: 0xfffff}, rules.SelFlowLabel, some(rules.Flow{FlowLabel: 0x80001}), some(rules.Flow{FlowLabel: 1}, rules.Flow{FlowLabel: 0xc0001}, rules.Flow{FlowLabel: 0x80000})},
 		{"uidrange", rules.Inet, rules.Rule{HasUIDs: true, UIDs: rules.UIDRange{Start: 5, End: 7}}, rules.SelUID, some(rules.Flow{UID: 5}, rules.Flow{UID: 7}), some(rules.Flow{UID: 4}, rules.Flow{UID: 8}, rules.Flow{UID: 1<<32 - 1})},
 		{"uidrange 0-0", rules.Inet6, rules.Rule{HasUIDs: true}, rules.SelUID, some(rules.Flow{}), some(rules.Flow{UID: 1})},
 		{"uids without HasUIDs", rules.Inet, rules.Rule{UIDs: rules.UIDRange{Start: 5, End: 7}}, rules.SelUID, some(rules.Flow{UID: 1<<32 - 1}), nil},
