@@ -145,10 +145,14 @@ func reportNotes(name string, report *rtnl.Report) (out []string) {
 // readDumps reads the saved routes, rules and addresses of a capture.
 func (c *capture) readDumps() error {
 	indexes := map[int32]bool{}
-	need := func(i int32) {
+	need := func(i int32) error {
+		if i < 0 {
+			return fmt.Errorf("names link %d, and no link has a negative index", i)
+		}
 		if i != 0 {
 			indexes[i] = true
 		}
+		return nil
 	}
 	hasAddrs := len(c.st.Addresses) > 0
 	// "ip route save table all" holds both families, so two dumps may hold the same
@@ -175,7 +179,9 @@ func (c *capture) readDumps() error {
 			}
 			c.saved[k] = current
 			for _, n := range r.Nexthops {
-				need(n.Link)
+				if err := need(n.Link); err != nil {
+					return err
+				}
 			}
 			own := *r
 			own.Nexthops = slices.Clone(r.Nexthops)
@@ -198,9 +204,8 @@ func (c *capture) readDumps() error {
 				return nil
 			}
 			addrOwner[f] = current
-			need(a.Link)
 			c.st.Addresses = append(c.st.Addresses, *a)
-			return nil
+			return need(a.Link)
 		},
 	}
 	for _, name := range c.files.of[fileDump] {
