@@ -41,10 +41,11 @@ demo: $(BIN) ## build, then run the main job: live as root, else on a state file
 	echo "demo: skipping the live set-up, the million routes and the kernel's answers; reading $(DEMO_STATE) instead."
 	exec $(BIN) demo --state "$(DEMO_STATE)"
 
+# tools/mutants reads sources of this module, of which the cache of test results knows nothing.
 test: ## run all tests; installs iproute2 if root
 	@tools/setup.sh ip=iproute2
 	[ "$$(id -u)" = 0 ] || echo "test: not root: tests that ask the kernel are skipped, as listed below"
-	$(GO) test -C tools ./...
+	$(GO) test -C tools -count=1 ./...
 	$(GO) test -count=1 -json $(PKGS) | $(TESTLOG)
 
 # Each part is a target of its own, so that one can be run alone.
