@@ -1,6 +1,7 @@
 package fib
 
 import (
+	"github.com/fibula-net/fibula/internal/errno"
 	"github.com/fibula-net/fibula/rules"
 )
 
@@ -112,7 +113,7 @@ func (w *walk) rulesLiteral(h *hit) Errno {
 			w.step(st)
 			und := w.und
 			out, e := w.lookup(st.Table, h)
-			if out != passOn && deferred && !w.findSource(&r.Rule, out, h) {
+			if deferred && isResult6(out, e) && !w.findSource(&r.Rule, out, h) {
 				st.Reason, st.Taken = ReasonSourceNotInPrefix, false
 				w.step(st)
 				out = passOn
@@ -175,7 +176,7 @@ func (w *walk) rulesFast(h *hit) Errno {
 		}
 		und := w.und
 		out, e := w.lookup(w.tableOf(&r.Rule), h)
-		if out == passOn || deferred && !w.findSource(&r.Rule, out, h) {
+		if deferred && isResult6(out, e) && !w.findSource(&r.Rule, out, h) || out == passOn {
 			continue
 		}
 		if out == rejected {
@@ -239,12 +240,16 @@ func (w *walk) lookup(id TableID, h *hit) (outcome, Errno) {
 	return out, e
 }
 
+// isResult6 reports whether a table had a route: a throw route is one, although the
+// walk passes on.
+func isResult6(out outcome, e Errno) bool { return out != passOn || e == errno.EAGAIN }
+
 // findSource selects a source for a result of a rule that asks for it and reports
 // whether the rule's from covers it; it then is the flow's (A17).
 func (w *walk) findSource(r *rules.Rule, out outcome, h *hit) bool {
 	dev := h.nh.Link
-	if out == rejected {
-		dev = loopback // what rejects hangs on lo (D16)
+	if out != found {
+		dev = loopback // what rejects or throws hangs on lo (D16)
 	}
 	src := w.source6(w.key.Dst, dev)
 	if !src.IsValid() || !r.From.Contains(src) {

@@ -367,6 +367,20 @@ func TestFindSaddr6(t *testing.T) {
 	} {
 		c.run(t)
 	}
+	// A throw route is a result, too, when it comes to the source; it hangs on lo,
+	// so any address will do. What follows is looked up with that source.
+	throws := func(allowed string) func(*fib.State) {
+		return func(st *fib.State) {
+			st.Rules = append(st.Rules, rules.Rule{Family: fib.Inet6, Priority: 100, Action: rules.ActLookup, Table: 50, From: pfx6(allowed), FindSaddr: true})
+			routes(route6("2001:db8:9::/48", kind(fib.TypeThrow), table(50)), route6("2001:db8:9::/48", from("2001:db8:1::1/128"), leg(gw0)))(st)
+		}
+	}
+	for _, c := range []case6{
+		{"inside, thrown", throws("2001:db8:1::/64"), nine, "unicast main 2001:db8:9::/48 from 2001:db8:1::1/128 via 2001:db8:1::2 dev d0 src 2001:db8:1::1"},
+		{"outside, thrown", throws("2001:db8:3::/64"), nine, "ENETUNREACH"},
+	} {
+		c.run(t)
+	}
 	st := host()
 	find("2001:db8:2::/64")(st)
 	assert.NotZero(t, loaded(t, st).Resolve(nine).Flags&fib.DecisionSourceInFlow)
