@@ -214,7 +214,7 @@ func (w *walk) alias4(a *alias, h *hit) (aliasVerdict, Errno, Reason) {
 // usable4 tells why a leg cannot be used, ReasonNone if it can (B12).
 func (w *walk) usable4(n *Nexthop) Reason {
 	switch {
-	case n.Flags&FlagDead != 0:
+	case w.dead(n):
 		return ReasonDead
 	case n.Flags&FlagLinkdown != 0 && !w.anyLinkstate && w.s.ignoreLinkdown4(w.s.link(n.Link)):
 		return ReasonLinkdown
@@ -222,6 +222,16 @@ func (w *walk) usable4(n *Nexthop) Reason {
 		return ReasonOif
 	}
 	return ReasonNone
+}
+
+// dead reports whether n is dead. A dump says so also of a leg that is only left out
+// for want of a carrier (F11), which does not count where that is not looked at.
+func (w *walk) dead(n *Nexthop) bool {
+	if n.Flags&FlagDead == 0 || n.Flags&FlagLinkdown == 0 || !w.anyLinkstate {
+		return n.Flags&FlagDead != 0
+	}
+	l := w.s.link(n.Link)
+	return l == nil || !l.Up()
 }
 
 // tellLegs4 tells how the legs of a were judged, where they were.

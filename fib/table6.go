@@ -199,7 +199,7 @@ func (w *walk) fit6(a *alias, n *Nexthop, q *query6, reach bool) (score int, why
 // unusable6 tells why nothing can be sent through n, if so.
 func (w *walk) unusable6(n *Nexthop) Reason {
 	switch {
-	case n.Flags&FlagDead != 0:
+	case w.dead(n):
 		return ReasonDead
 	case n.Flags&FlagLinkdown != 0 && !w.anyLinkstate && w.s.ignoreLinkdown6(w.s.link(n.Link)):
 		return ReasonLinkdown
