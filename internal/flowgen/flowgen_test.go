@@ -70,3 +70,64 @@ func TestOptionsRestrict(t *testing.T) {
 		assert.Zero(t, f.Iif)
 	}
 }
+
+// Where there is room, each edge is tried, the same ones for every seed.
+func TestFlowsTryEachEdgeOnce(t *testing.T) {
+	s := snapshot(t)
+	for seed := range uint64(20) {
+		met := map[fib.Flow]bool{}
+		n := 0
+		for f := range New(s, seed, Options{Input: true}).Flows(5000) {
+			n++
+			// What the rule does not ask about is left to chance.
+			met[fib.Flow{Dst: f.Dst}] = true
+			met[fib.Flow{Mark: f.Mark, UID: f.UID, UIDSet: f.UIDSet, Dport: f.Dport}] = true
+			met[fib.Flow{Dst: f.Dst, Iif: f.Iif, Oif: f.Oif}] = true
+		}
+		require.Equal(t, 5000, n)
+		for _, dst := range []string{"10.9.0.0", "10.9.255.255", "10.8.255.255", "10.10.0.0", "2001:db8:9::", "2001:db8:a::"} {
+			assert.True(t, met[fib.Flow{Dst: netip.MustParseAddr(dst)}], "seed %d: %s", seed, dst)
+		}
+		on := fib.Flow{Mark: 0x40, UID: 50, UIDSet: true, Dport: 8080}
+		for bit := range 32 {
+			off := on
+			off.Mark ^= 1 << bit
+			assert.True(t, met[off], "seed %d: mark %#x", seed, off.Mark)
+		}
+		for _, uid := range []uint32{49, 50, 60, 61} {
+			off := on
+			off.UID = uid
+			assert.True(t, met[off], "seed %d: uid %d", seed, uid)
+		}
+		for _, port := range []uint16{7999, 8000, 8080, 8081} {
+			off := on
+			off.Dport = port
+			assert.True(t, met[off], "seed %d: dport %d", seed, port)
+		}
+		for _, dst := range special[fib.Inet6] {
+			assert.True(t, met[fib.Flow{Dst: dst, Iif: 7}] && met[fib.Flow{Dst: dst, Oif: 7}], "seed %d: %v", seed, dst)
+		}
+	}
+}
+
+// Where there is none, flows are still spread over all, and as many as asked for.
+func TestFewFlowsAreSpread(t *testing.T) {
+	s := snapshot(t)
+	for _, n := range []int{0, 1, 10, 100} {
+		families := map[fib.Family]int{}
+		got := 0
+		for f := range New(s, 1, Options{Input: true}).Flows(n) {
+			got++
+			families[f.Family()]++
+		}
+		assert.Equal(t, n, got)
+		if n == 100 {
+			assert.Greater(t, families[fib.Inet], 20)
+			assert.Greater(t, families[fib.Inet6], 20)
+		}
+	}
+	for f := range New(s, 1, Options{Family: fib.Inet, NoOif: true}).Flows(1000) {
+		assert.Zero(t, f.Iif|f.Oif)
+		assert.Equal(t, fib.Inet, f.Family())
+	}
+}
