@@ -126,7 +126,7 @@ func TestThrowawayIsAnotherNamespaceAndEnds(t *testing.T) {
 	for range 3 {
 		ns, err := newThrowaway()
 		require.NoError(t, err)
-		inside, err := os.Readlink(ns.path)
+		inside, err := os.Readlink(ns.Path())
 		require.NoError(t, err)
 		assert.NotEqual(t, self, inside)
 		assert.NotContains(t, seen, inside)
@@ -135,11 +135,11 @@ func TestThrowawayIsAnotherNamespaceAndEnds(t *testing.T) {
 			assert.Equal(t, inside, own)
 			return err
 		}))
-		seen, paths = append(seen, inside), append(paths, ns.path)
+		seen, paths = append(seen, inside), append(paths, ns.Path())
 		defer func() {
 			ns.close()
 			for { // the thread ends by itself
-				if _, err := os.Readlink(ns.path); err != nil {
+				if _, err := os.Readlink(ns.Path()); err != nil {
 					return
 				}
 				runtime.Gosched()

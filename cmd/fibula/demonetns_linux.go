@@ -4,70 +4,31 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	netns "github.com/fibula-net/fibula/internal/throwaway"
+	"github.com/fibula-net/fibula/ksync"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
 	"strings"
-	"syscall"
-
-	"github.com/fibula-net/fibula/ksync"
 )
 
-// throwaway is a network namespace without a name. A thread holds it, so that the
-// kernel takes it away with the process, however that ends.
-type throwaway struct {
-	calls chan func()
-	path  string
-}
+// throwaway is the demo's namespace.
+type throwaway struct{ *netns.NS }
 
 // newThrowaway makes a namespace. Close it after use.
 func newThrowaway() (*throwaway, error) {
-	t := &throwaway{calls: make(chan func())}
-	made := make(chan error)
-	go t.hold(made)
-	if err := <-made; err != nil {
-		return nil, fmt.Errorf("make a network namespace, which needs root: %w; or use --state FILE", err)
+	ns, err := netns.New()
+	if err != nil {
+		return nil, fmt.Errorf("%w; or use --state FILE", err)
 	}
-	return t, nil
+	return &throwaway{ns}, nil
 }
 
-// hold moves a thread into a new namespace and runs what is asked for there. The
-// thread ends with the goroutine, since it stays locked.
-func (t *throwaway) hold(made chan<- error) {
-	runtime.LockOSThread()
-	if syscall.Gettid() == os.Getpid() {
-		// The process's first thread cannot end, and its namespace counts as the
-		// process's. Held here until then, it leaves another one to the next goroutine.
-		next := make(chan error)
-		go t.hold(next)
-		err := <-next
-		runtime.UnlockOSThread()
-		made <- err
-		return
-	}
-	if err := syscall.Unshare(syscall.CLONE_NEWNET); err != nil {
-		made <- err
-		return
-	}
-	t.path = fmt.Sprintf("/proc/%d/task/%d/ns/net", os.Getpid(), syscall.Gettid())
-	made <- nil
-	for call := range t.calls {
-		call()
-	}
-}
+func (t *throwaway) close() { t.Close() }
 
-func (t *throwaway) close() { close(t.calls) }
+func (t *throwaway) netns() ksync.NetNS { return ksync.Path(t.Path()) }
 
-func (t *throwaway) netns() ksync.NetNS { return ksync.Path(t.path) }
-
-// do runs fn on the namespace's thread; sockets, /proc/sys and commands that fn
-// uses are the namespace's.
-func (t *throwaway) do(fn func() error) error {
-	done := make(chan error)
-	t.calls <- func() { done <- fn() }
-	return <-done
-}
+func (t *throwaway) do(fn func() error) error { return t.Do(fn) }
 
 // ip feeds lines to "ip -batch" in the namespace.
 func (t *throwaway) ip(ctx context.Context, family string, lines []string) error {

@@ -186,11 +186,13 @@ const (
 	iflaLinkInfo = 18
 	iflaAFSpec   = 26
 	iflaGroup    = 27
+	iflaNetNSFD  = 28
 	iflaExtMask  = 29
 
 	iflaInfoKind = 1
 	iflaInfoData = 2
 	iflaVRFTable = 1
+	vethInfoPeer = 1
 
 	iflaInetConf  = 1
 	iflaInet6Conf = 2

@@ -50,6 +50,9 @@ func Next(b []byte) (m Message, rest []byte, err error) {
 	return m, b[min(int64(len(b)), align(n)):], nil
 }
 
+// SetSeq gives an encoded message its sequence number.
+func SetSeq(b []byte, seq uint32) { ne.PutUint32(b[8:], seq) }
+
 func align[T int | int64](n T) T { return (n + 3) &^ 3 }
 
 // nextAttr cuts the first attribute off b. The flags in its type are removed.

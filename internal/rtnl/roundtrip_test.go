@@ -196,3 +196,69 @@ func BenchmarkDecodeRoute(b *testing.B) {
 	}
 	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*n), "ns/route")
 }
+
+func TestAddressSurvivesEncoding(t *testing.T) {
+	g := gen{randtest.Rand(t)}
+	var rep Report
+	for range rounds {
+		f := g.family()
+		a := g.addr(f)
+		want := fib.Address{Link: int32(g.IntN(9) + 1), Local: a, Prefix: netip.PrefixFrom(a, g.bits(f)), Scope: fib.Scope(g.IntN(256)),
+			Flags: fib.AddrNoDAD | fib.AddrNoPrefixRoute, Metric: g.num32(), ValidLft: 1<<32 - 1, PreferredLft: 1<<32 - 1}
+		if g.half() {
+			want.Prefix = netip.PrefixFrom(g.addr(f), g.bits(f)) // a peer
+		}
+		if g.half() {
+			want.ValidLft, want.PreferredLft = 1+g.num32()/2, g.num32()
+		}
+		if f == fib.Inet && g.half() {
+			want.Label, want.Broadcast = "d0:1", g.addr(f)
+		}
+		b, err := AppendAddress(nil, Header{Type: RTM_NEWADDR}, &want)
+		require.NoError(t, err)
+		var got fib.Address
+		require.NoError(t, DecodeAddress(only(t, b), &got, &rep))
+		require.Equal(t, want, got)
+	}
+	assert.Empty(t, rep.String())
+}
+
+func TestNeighbourAndLabelSurviveEncoding(t *testing.T) {
+	g := gen{randtest.Rand(t)}
+	var rep Report
+	for range rounds {
+		f := g.family()
+		n := fib.Neighbour{Link: int32(g.IntN(9) + 1), Addr: g.addr(f), State: fib.NeighState(g.IntN(256))}
+		if g.half() {
+			n.LLAddr = "02:00:5e:10:00:ff"
+		}
+		b, err := AppendNeighbour(nil, Header{Type: RTM_NEWNEIGH}, &n)
+		require.NoError(t, err)
+		var gotN fib.Neighbour
+		require.NoError(t, DecodeNeighbour(only(t, b), &gotN, &rep))
+		require.Equal(t, n, gotN)
+
+		l := fib.AddrLabel{Prefix: netip.PrefixFrom(g.addr(fib.Inet6), g.bits(fib.Inet6)).Masked(), Link: int32(g.IntN(3)), Label: g.num32()}
+		b, err = AppendAddrLabel(nil, Header{Type: RTM_NEWADDRLABEL}, &l)
+		require.NoError(t, err)
+		var gotL fib.AddrLabel
+		require.NoError(t, DecodeAddrLabel(only(t, b), &gotL, &rep))
+		require.Equal(t, l, gotL)
+	}
+	assert.Empty(t, rep.String())
+	_, err := AppendNeighbour(nil, Header{}, &fib.Neighbour{Addr: netip.MustParseAddr("10.0.0.1"), LLAddr: "zz"})
+	assert.Error(t, err)
+}
+
+func TestLinkRequestIsAMessage(t *testing.T) {
+	b, err := AppendLink(nil, Header{Type: RTM_NEWLINK}, &LinkRequest{Index: 7, Name: "red", Kind: "vrf", VRFTable: 100, MTU: 1400, Group: 3,
+		Flags: fib.LinkUp, SetFlags: fib.LinkUp})
+	require.NoError(t, err)
+	var l fib.Link
+	require.NoError(t, DecodeLink(only(t, b), &l, nil))
+	assert.Equal(t, fib.Link{Index: 7, Name: "red", Kind: "vrf", VRFTable: 100, MTU: 1400, Group: 3, Flags: fib.LinkUp, NoInet: true, NoInet6: true}, l)
+	for _, wrong := range []LinkRequest{{Name: "a-name-that-is-too-long"}, {Name: "d0", Kind: "dummy", Peer: "p0"}} {
+		_, err := AppendLink(nil, Header{}, &wrong)
+		assert.Error(t, err)
+	}
+}
