@@ -10,8 +10,9 @@ import (
 
 // Difference is one field in which an answer of ours is not the kernel's.
 type Difference struct {
-	Field        string // the field's name as in rtnetlink, without RTA_
-	Ours, Kernel string
+	Field  string `json:"field"` // the field's name as in rtnetlink, without RTA_
+	Ours   string `json:"ours"`
+	Kernel string `json:"kernel"`
 }
 
 // String puts both values side by side.

@@ -44,3 +44,8 @@ func (*Querier) Get(fib.Flow, uint32) (Reply, fib.Errno, error) {
 func (*Querier) GetBatch([]fib.Flow, uint32, func(int, *Reply, fib.Errno)) error {
 	return unsupported("query a kernel")
 }
+
+// Verify needs Linux.
+func Verify(context.Context, VerifyOptions) (VerifyReport, error) {
+	return VerifyReport{}, unsupported("verify a namespace")
+}

@@ -1,0 +1,104 @@
+package ksync
+
+import (
+	"errors"
+	"net/netip"
+	"reflect"
+	"slices"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/fibula-net/fibula/fib"
+	"github.com/fibula-net/fibula/internal/rtnl"
+)
+
+// watch hears of changes in a namespace. What the kernel changes silently it does
+// not hear; two scans tell that.
+type watch struct{ *conn }
+
+// The multicast groups of rtnetlink whose news can change answers. Neighbours
+// change all the time; those that matter are compared.
+var watched = [...]int{unix.RTNLGRP_LINK, unix.RTNLGRP_IPV4_IFADDR, unix.RTNLGRP_IPV6_IFADDR, unix.RTNLGRP_IPV4_ROUTE,
+	unix.RTNLGRP_IPV6_ROUTE, unix.RTNLGRP_IPV4_RULE, unix.RTNLGRP_IPV6_RULE, unix.RTNLGRP_IPV4_NETCONF, unix.RTNLGRP_IPV6_NETCONF,
+	unix.RTNLGRP_NEXTHOP}
+
+func openWatch(ns NetNS) (*watch, error) {
+	c, err := dialIn(ns)
+	if err != nil {
+		return nil, err
+	}
+	for _, g := range watched {
+		// A kernel without nexthop objects has no such group, and no news of them.
+		_ = unix.SetsockoptInt(c.fd, unix.SOL_NETLINK, unix.NETLINK_ADD_MEMBERSHIP, g)
+	}
+	if err := unix.SetNonblock(c.fd, true); err != nil {
+		c.close()
+		return nil, err
+	}
+	return &watch{c}, nil
+}
+
+// changed reports whether there was news since the last call.
+func (w *watch) changed() (bool, error) {
+	buf, news := make([]byte, datagram), false
+	for {
+		n, _, err := unix.Recvfrom(w.fd, buf, 0)
+		switch {
+		case errors.Is(err, unix.EAGAIN):
+			return news, nil
+		case errors.Is(err, unix.EINTR):
+			continue
+		case errors.Is(err, unix.ENOBUFS):
+			news = true
+			continue
+		case err != nil:
+			return false, err
+		}
+		for b := buf[:n]; len(b) > 0; {
+			var m rtnl.Message
+			if m, b, err = rtnl.Next(b); err != nil {
+				return false, err
+			}
+			news = news || !cached(m)
+		}
+	}
+}
+
+// cached reports whether a message is about an exception that the kernel learned,
+// which is no configuration.
+func cached(m rtnl.Message) bool {
+	var r fib.Route
+	return m.Type == rtnl.RTM_NEWROUTE && errors.Is(rtnl.DecodeRoute(m, &r, nil), rtnl.ErrSkip)
+}
+
+// sameAnswers reports whether two scans found the same, as far as answers depend
+// on it.
+func sameAnswers(a, b *fib.State) bool {
+	return sameMoment(a, b) && reflect.DeepEqual(a.Nexthops, b.Nexthops) && a.Mode4 == b.Mode4 && a.Mode6 == b.Mode6 &&
+		slices.EqualFunc(a.Routes, b.Routes, sameRoute) && reflect.DeepEqual(routers(a), routers(b))
+}
+
+func sameRoute(a, b fib.Route) bool {
+	a.Expires, b.Expires = min(a.Expires, 1), min(b.Expires, 1)
+	return reflect.DeepEqual(a, b)
+}
+
+// routers are the states of the neighbours that are gateways.
+func routers(st *fib.State) map[fib.Neighbour]bool {
+	gateways := map[netip.Addr]bool{}
+	for i := range st.Routes {
+		for j := range st.Routes[i].Nexthops {
+			gateways[st.Routes[i].Nexthops[j].Gateway] = true
+		}
+	}
+	for i := range st.Nexthops {
+		gateways[st.Nexthops[i].Nexthop.Gateway] = true
+	}
+	out := map[fib.Neighbour]bool{}
+	for _, n := range st.Neighbours {
+		if gateways[n.Addr] {
+			out[n] = true
+		}
+	}
+	return out
+}
