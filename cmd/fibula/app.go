@@ -23,6 +23,7 @@ import (
 // Exit codes beside those of ip.
 const (
 	exitDisagree    = 3   // two answers that must be equal are not
+	exitUnstable    = 4   // a namespace changed all the time
 	exitInterrupted = 130 // as a shell reports SIGINT
 )
 
@@ -39,6 +40,10 @@ type app struct {
 
 	started bool // the command line was understood
 	wrote   bool // something went to out
+
+	// alter makes the FIB of verify wrong, so that a test sees it noticed.
+	alter func(*fib.State)
+	known *iproute.Names // see namesOnce
 }
 
 // exitError is an exit code with an error that is still to be told, if any.
@@ -129,8 +134,16 @@ func (a *app) writeJSON(v any) error {
 }
 
 func (a *app) indent(b []byte) []byte {
+	if !a.pretty {
+		return b
+	}
+	return indented(b)
+}
+
+// indented puts JSON on several lines.
+func indented(b []byte) []byte {
 	var out bytes.Buffer
-	if !a.pretty || json.Indent(&out, bytes.TrimSpace(b), "", "    ") != nil {
+	if json.Indent(&out, bytes.TrimSpace(b), "", "    ") != nil {
 		return b
 	}
 	return out.Bytes()
@@ -187,6 +200,14 @@ func (a *app) names() *iproute.Names {
 	return names
 }
 
+// namesOnce is names without warnings said twice.
+func (a *app) namesOnce() *iproute.Names {
+	if a.known == nil {
+		a.known = a.names()
+	}
+	return a.known
+}
+
 func (a *app) printer(names *iproute.Names, s *fib.Snapshot) *iproute.Printer {
 	return &iproute.Printer{Names: names, Links: s, JSON: a.json, Pretty: a.pretty, Oneline: a.oneline}
 }
@@ -233,7 +254,7 @@ flows as the kernel does.`,
 	complete("engine", engineNames()...)
 	complete("color", colours...)
 	_ = root.RegisterFlagCompletionFunc("netns", completeNetns)
-	root.AddCommand(a.getCommand(), a.explainCommand(), a.stateCommand(), a.demoCommand(), a.versionCommand(), a.gendocsCommand())
+	root.AddCommand(a.getCommand(), a.explainCommand(), a.stateCommand(), a.verifyCommand(), a.demoCommand(), a.versionCommand(), a.gendocsCommand())
 	root.InitDefaultCompletionCmd()
 	for _, c := range root.Commands() {
 		if c.Name() == "completion" {

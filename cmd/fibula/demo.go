@@ -251,7 +251,10 @@ func queryOf(s *fib.Snapshot, f fib.Flow) iproute.Query {
 		q.From = netip.PrefixFrom(f.Src, f.Src.BitLen())
 	}
 	name := func(index int32) string {
-		l, _ := s.Link(index)
+		l, ok := s.Link(index)
+		if !ok && index != 0 {
+			return fmt.Sprintf("if%d", index) // as ip names what it does not know
+		}
 		return l.Name
 	}
 	q.Iif, q.Oif = name(f.Iif), name(f.Oif)

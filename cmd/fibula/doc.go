@@ -3,6 +3,7 @@
 //	fibula get 192.0.2.1 mark 7        as "ip route get", also from a file
 //	fibula explain 192.0.2.1 mark 7    the same, step by step
 //	fibula state save | show | capture what it answers from, as a file
+//	fibula verify                      its answers beside the kernel's
 //	fibula demo                        a million routes, compared with the kernel
 //
 // # Where to start
