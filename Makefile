@@ -23,7 +23,7 @@ export GOFLAGS := $(strip $(GOFLAGS) $(shell git rev-parse -q --verify HEAD >/de
 TESTLOG := $(GO) run -C tools ./testlog
 TOOL    := $(GO) tool -modfile=tools/go.mod
 
-.PHONY: build demo test lint bench fuzz test-kernels examples docs conformance readme mutants clean help FORCE
+.PHONY: build demo test lint bench fuzz test-kernels examples docs conformance readme mutants soak clean help FORCE
 .PHONY: lint-fmt lint-vet lint-staticcheck lint-deps lint-cross lint-docs lint-fuzz race vuln $(CROSS:%=cross-%)
 
 build: $(BIN) ## build bin/fibula
@@ -102,6 +102,15 @@ mutants: ## break the lookup in each way of tools/mutants/mutants.txt: the tests
 bench: ## engines, and a million routes loaded: seconds and bytes per route (BENCH=regexp)
 	@tools/setup.sh ip=iproute2
 	$(GO) test -run '^$$' -bench '$(BENCH)' -benchmem -timeout 60m $(PKGS) | grep -v -e '^ok ' -e 'no test files' -e '^PASS'
+
+# The seed is fixed, so that the page changes only with what is tested.
+soak: ## a million flows over 2,500 configurations beside the kernel; result in docs/conformance (root)
+	@tools/setup.sh ip=iproute2
+	mkdir -p docs/conformance
+	export TEST_SEED=$${TEST_SEED:-6180000} DIFF_CONFIGS=$${DIFF_CONFIGS:-2500} DIFF_FLOWS=$${DIFF_FLOWS:-440}
+	SOAK_JSON=$(CURDIR)/docs/conformance/soak.json $(GO) test -count=1 -timeout 60m -v -run '^TestKernelDifferential$$' ./ksync \
+		| grep -vE '^ *(===|--- PASS)'
+	$(GO) run ./internal/conformance/update
 
 examples: $(BIN) ## rebuild examples/ from live namespaces (root)
 	@tools/setup.sh ip=iproute2

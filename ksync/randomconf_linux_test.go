@@ -14,6 +14,8 @@ import (
 type randomConf struct {
 	sysctls    [][2]string
 	links      []string // lines that make links and addresses; all must succeed
+	nh4, nh6   []string // nexthop objects
+	groups     []string // of nexthop objects: ip takes them without a family only
 	v4, v6     []string
 	rules      []rules.Request
 	customized bool // has rules of its own: merged mode is over
@@ -40,6 +42,7 @@ func newRandomConf(seed uint64) randomConf {
 	for range 4 + g.IntN(20) {
 		c.v6 = append(c.v6, g.route6())
 	}
+	g.corners(&c)
 	if !g.one(4) {
 		c.customized = true
 		for range 1 + g.IntN(10) {
@@ -100,6 +103,10 @@ func (g confGen) base(c *randomConf) {
 			}
 		}
 		set("net.ipv4.conf."+dev+".rp_filter", g.IntN(3))
+		if i == confLinks-1 && g.one(2) {
+			set("net.ipv4.conf."+dev+".ignore_routes_with_linkdown", 1)
+			set("net.ipv6.conf."+dev+".ignore_routes_with_linkdown", 1)
+		}
 		if g.one(3) {
 			set("net.ipv4.conf."+dev+".forwarding", g.IntN(2))
 		}
@@ -119,6 +126,14 @@ func (g confGen) base(c *randomConf) {
 	if g.one(4) {
 		c.links = append(c.links, "link set d2 down")
 	}
+	if g.one(3) {
+		c.v6 = append(c.v6, fmt.Sprintf("addrlabel add prefix %s label %d", pickOf(g, "fd00::/16", "2001:db8:2::/48", "fd00:1::/48"), pickOf(g, 1, 5, 99)))
+	}
+	if g.one(4) { // without a carrier it stays tentative
+		set("net.ipv6.conf.d3.accept_dad", 1)
+		set("net.ipv6.conf.d3.dad_transmits", 1)
+		c.v6 = append(c.v6, "addr add 2001:db8:4::77/64 dev d3")
+	}
 }
 
 func (g confGen) neighbours(c *randomConf) {
@@ -136,32 +151,32 @@ func (g confGen) neighbours(c *randomConf) {
 	}
 }
 
-// objects adds nexthop objects and, since the kernel keeps one resolved copy per
-// object for all its routes (C15, D22a), one route for each that a route uses.
+// objects adds nexthop objects and routes through them, of which several may share
+// one.
 func (g confGen) objects(c *randomConf) {
 	for id := 1; id <= 8; id++ {
 		i := g.IntN(confLinks)
 		if g.one(2) {
-			c.v4 = append(c.v4, fmt.Sprintf("nexthop add id %d via 10.%d.0.%d dev d%d", id, i+1, 9+g.IntN(2), i))
-			c.v6 = append(c.v6, fmt.Sprintf("nexthop add id %d via 2001:db8:%d::9 dev d%d", 100+id, i+1, i))
+			c.nh4 = append(c.nh4, fmt.Sprintf("nexthop add id %d via 10.%d.0.%d dev d%d", id, i+1, 9+g.IntN(2), i))
+			c.nh6 = append(c.nh6, fmt.Sprintf("nexthop add id %d via 2001:db8:%d::9 dev d%d", 100+id, i+1, i))
 		} else {
-			c.v4 = append(c.v4, fmt.Sprintf("nexthop add id %d dev d%d", id, i))
-			c.v6 = append(c.v6, fmt.Sprintf("-6 nexthop add id %d dev d%d", 100+id, i))
+			c.nh4 = append(c.nh4, fmt.Sprintf("nexthop add id %d dev d%d", id, i))
+			c.nh6 = append(c.nh6, fmt.Sprintf("nexthop add id %d dev d%d", 100+id, i))
 		}
 	}
-	c.v4 = append(c.v4, "nexthop add id 20 blackhole")
-	c.v6 = append(c.v6, "-6 nexthop add id 120 blackhole")
-	group := func(id, base int) string {
-		return fmt.Sprintf("nexthop add id %d group %d,%d/%d/%d,%d", id, base+1, 1+g.IntN(4), base+2, base+3, 1+g.IntN(200))
+	c.nh4 = append(c.nh4, "nexthop add id 20 blackhole")
+	c.nh6 = append(c.nh6, "nexthop add id 120 blackhole")
+	for _, base := range []int{0, 100} {
+		c.groups = append(c.groups,
+			fmt.Sprintf("nexthop add id %d group %d,%d/%d/%d,%d", base+30, base+1, 1+g.IntN(4), base+2, base+3, 1+g.IntN(200)),
+			fmt.Sprintf("nexthop add id %d group %d,%d/%d type resilient buckets %d idle_timer 100000", base+31, base+4, 1+g.IntN(3), base+5, pickOf(g, 4, 7, 16)))
 	}
-	c.v4 = append(c.v4, group(30, 0))
-	c.v6 = append(c.v6, group(130, 100))
-	for _, id := range []int{30, 4, 5, 6, 7, 8, 20} {
+	for _, id := range []int{30, 30, 31, 1, 4, 5, 6, 7, 8, 20} {
 		if g.one(2) {
-			c.v4 = append(c.v4, fmt.Sprintf("route add 10.%d.%d.0/%d nhid %d%s", 8+g.IntN(2), g.IntN(4), pickOf(g, 24, 22, 25), id, g.table()))
+			c.v4 = append(c.v4, fmt.Sprintf("route add 10.%d.%s nhid %d%s", 8+g.IntN(2), pickOf(g, "0.0/24", "1.0/24", "3.0/25", "2.0/23", "0.0/22"), id, g.table()))
 		}
 	}
-	for _, id := range []int{130, 104, 105, 106, 107, 108, 120} {
+	for _, id := range []int{130, 130, 131, 101, 104, 105, 106, 107, 108, 120} {
 		if g.one(2) {
 			c.v6 = append(c.v6, fmt.Sprintf("route add 2001:db8:%x::/%d nhid %d%s", 0x80+g.IntN(4), pickOf(g, 48, 64), id, g.table()))
 		}
@@ -204,23 +219,19 @@ func (g confGen) route4() string {
 		typ = pickOf(g, "blackhole", "unreachable", "prohibit", "throw", "local", "broadcast", "anycast", "multicast")
 	}
 	dst := g.dst4()
-	for typ == "local" && !strings.HasPrefix(dst, "10.8.") && !strings.HasPrefix(dst, "10.9.") {
-		dst = g.dst4() // a gateway inside a local route counts as our own, which no dump shows (B30)
-	}
 	b.WriteString(typ + " " + dst)
-	switch typ {
-	case "", "anycast", "broadcast", "multicast":
-		if typ == "" && g.one(3) {
-			for range 2 + g.IntN(3) {
-				fmt.Fprintf(&b, " nexthop %s weight %d", g.leg4(), 1+g.IntN(pickOf(g, 3, 20)))
-			}
-		} else if typ == "" {
-			b.WriteString(" " + g.leg4())
-		} else {
-			fmt.Fprintf(&b, " dev d%d", g.IntN(confLinks))
+	legs := ""
+	switch {
+	case typ == "" && g.one(2):
+		for range 2 + g.IntN(3) {
+			legs += fmt.Sprintf(" nexthop %s weight %d", g.leg4(), 1+g.IntN(pickOf(g, 3, 20)))
 		}
-	case "local":
-		b.WriteString(" dev " + pickOf(g, "lo", "d0", "d1"))
+	case typ == "":
+		legs = " " + g.leg4()
+	case typ == "local":
+		legs = " dev " + pickOf(g, "lo", "d0", "d1")
+	case typ == "anycast" || typ == "broadcast" || typ == "multicast":
+		legs = fmt.Sprintf(" dev d%d", g.IntN(confLinks))
 	}
 	if g.one(4) {
 		fmt.Fprintf(&b, " tos %#x", pickOf(g, 0x10, 0x08, 0x04, 0x1c, 0x20))
@@ -237,16 +248,10 @@ func (g confGen) route4() string {
 	if g.one(8) && typ == "" {
 		fmt.Fprintf(&b, " realm %d/%d", 1+g.IntN(9), 1+g.IntN(9))
 	}
-	switch {
-	case dst == "224.0.0.0/4" || dst == "239.0.0.0/8":
-		// With the route info of another prefix they would share its resolved
-		// entry, which keeps the type of what was asked first (C15).
-		b.WriteString(" proto 224")
-	case g.one(4):
+	if g.one(4) {
 		b.WriteString(" proto " + pickOf(g, "static", "42", "bird"))
 	}
-	b.WriteString(g.table())
-	return b.String()
+	return b.String() + g.table() + legs // ip wants the legs last
 }
 
 func (g confGen) dst6() string {
@@ -268,8 +273,7 @@ func (g confGen) leg6() string {
 func (g confGen) route6() string {
 	var b strings.Builder
 	if g.one(8) {
-		// Legs with other attributes than the first's, or a route between two legs, no dump shows (D4a).
-		return fmt.Sprintf("route append %s %s metric 500%s", g.dst6(), g.leg6(), g.table())
+		return fmt.Sprintf("route append %s metric %d%s%s %s", g.dst6(), pickOf(g, 500, 500, 100, 1024), pickOf(g, "", "", " proto 42", " mtu 1333", " pref high"), g.table(), g.leg6())
 	}
 	b.WriteString("route " + pickOf(g, "add", "add", "replace") + " ")
 	typ := ""
@@ -280,24 +284,25 @@ func (g confGen) route6() string {
 	if g.one(4) {
 		b.WriteString(" from " + pickOf(g, "2001:db8:1::/64", "2001:db8:2::/64", "2001:db8::/32", "2001:db8:1::1/128"))
 	}
+	legs := ""
 	switch typ {
 	case "":
 		switch {
 		case g.one(3):
 			for range 2 + g.IntN(3) {
-				fmt.Fprintf(&b, " nexthop %s weight %d", g.leg6(), 1+g.IntN(5))
+				legs += fmt.Sprintf(" nexthop %s weight %d", g.leg6(), 1+g.IntN(5))
 			}
 		case g.one(4):
-			fmt.Fprintf(&b, " dev d%d", g.IntN(confLinks))
+			legs = fmt.Sprintf(" dev d%d", g.IntN(confLinks))
 		case g.one(12):
-			b.WriteString(" dev lo")
+			legs = " dev lo"
 		default:
-			b.WriteString(" " + g.leg6())
+			legs = " " + g.leg6()
 		}
 	case "local":
-		b.WriteString(" dev " + pickOf(g, "lo", "d0"))
+		legs = " dev " + pickOf(g, "lo", "d0")
 	case "anycast", "multicast":
-		fmt.Fprintf(&b, " dev d%d", g.IntN(confLinks))
+		legs = fmt.Sprintf(" dev d%d", g.IntN(confLinks))
 	}
 	if g.one(3) {
 		fmt.Fprintf(&b, " metric %d", 100+g.IntN(3)*100)
@@ -311,8 +316,7 @@ func (g confGen) route6() string {
 	if g.one(5) && typ == "" {
 		fmt.Fprintf(&b, " mtu %d", 1300+g.IntN(100))
 	}
-	b.WriteString(g.table())
-	return b.String()
+	return b.String() + g.table() + legs
 }
 
 func (g confGen) rule(f rules.Family) rules.Request {
@@ -332,11 +336,15 @@ func (g confGen) rule(f rules.Family) rules.Request {
 	}
 	g.selectors(&r)
 	r.Not = g.one(8)
+	if f == rules.Inet && g.one(8) {
+		r.Realms = g.Uint32N(9)<<16 | g.Uint32N(9)
+	}
+	if f == rules.Inet6 && g.one(4) {
+		r.FindSaddr, r.From = true, netip.MustParsePrefix(pickOf(g, "2001:db8:1::/64", "2001:db8:2::/64", "2001:db8:3::1/128", "fd00::/16", "2001:db8::/32"))
+	}
 	return rules.RequestOf(r)
 }
 
-// selectors leaves out realms: the kernel keeps a rule's realm in the resolved
-// entry of a nexthop, which later flows by other rules share (A27).
 func (g confGen) selectors(r *rules.Rule) {
 	pfx := func(s4, s6 string) netip.Prefix {
 		if r.Family == rules.Inet {

@@ -83,7 +83,7 @@ func TestVerifyFindsAWrongFIBAndShrinksIt(t *testing.T) {
 		}, 3, []string{"ip -n repro -6 rule add pref 100 ", "prohibit"}},
 		"rule with table": {func(st *fib.State) {
 			st.Rules = slices.DeleteFunc(st.Rules, func(r rules.Rule) bool { return r.Priority == 100 && r.Action == rules.ActLookup })
-		}, 4, []string{"rule add pref 100 lookup 100", " table 100"}},
+		}, 15, []string{"rule add pref 100 lookup 100", " table 100"}},
 		"route": {func(st *fib.State) {
 			st.Routes = slices.DeleteFunc(st.Routes, func(r fib.Route) bool { return r.Dst.String() == "10.5.0.0/16" })
 		}, 14, []string{"route add 10.5.0.0/16", "link add d1 ", "route get 10.5."}},

@@ -105,8 +105,8 @@ func (d *Data) proof(number string) (tests, kernels string) {
 func (s *Soak) render(b *strings.Builder) {
 	fmt.Fprintf(b, "\n## Soak\n\n`make soak` on Linux %s, seed %d: %d flows over %d random configurations, each answer compared with the kernel's in\nevery field.\n\n",
 		s.Kernel, s.Seed, s.Flows, s.Configurations)
-	b.WriteString("| class | flows | mismatches | undetermined |\n|---|---|---|---|\n")
+	b.WriteString("| family | direction | outcome | flows | mismatches | undetermined |\n|---|---|---|---|---|---|\n")
 	for _, r := range s.Rows {
-		fmt.Fprintf(b, "| %s | %d | %d | %d |\n", r.Class, r.Flows, r.Mismatches, r.Undetermined)
+		fmt.Fprintf(b, "| %s | %s | %s | %d | %d | %d |\n", r.Family, r.Direction, r.Outcome, r.Flows, r.Mismatches, r.Undetermined)
 	}
 }

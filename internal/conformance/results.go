@@ -75,7 +75,9 @@ type Soak struct {
 	Configurations int    `json:"configurations"`
 	Flows          int    `json:"flows"`
 	Rows           []struct {
-		Class        string `json:"class"`
+		Family       string `json:"family"`
+		Direction    string `json:"direction"`
+		Outcome      string `json:"outcome"`
 		Flows        int    `json:"flows"`
 		Mismatches   int    `json:"mismatches"`
 		Undetermined int    `json:"undetermined"`
