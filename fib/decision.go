@@ -30,8 +30,8 @@ type Decision struct {
 	Priority    uint32       // metric
 	Protocol    Protocol
 	Scope       Scope
-	RouteType   RouteType // type as stored
-	Pref        RouterPref
+	RouteType   RouteType  // type as stored
+	Pref        RouterPref // of the leg that won on score (D4a)
 	NexthopID   uint32
 	NexthopLink int32  // device of the leg as stored (the real device where Link is lo)
 	Leg         int32  // position of the leg among the route's nexthops; 0 for a single one

@@ -7,7 +7,7 @@ import "github.com/fibula-net/fibula/internal/errno"
 // an error as well.
 func (w *walk) settle6(t *table, q *query6, p *pick6, h *hit) (outcome, Errno) {
 	dst, _ := q.dst.Prefix(p.bits)
-	*h = hit{alias: p.alias, table: t.id, from: t.id, prefix: dst, src: p.src, rule: h.rule}
+	*h = hit{alias: p.alias, table: t.id, from: t.id, prefix: dst, src: p.src, rule: h.rule, pref: p.alias.pref}
 	if p.alias.nhid == 0 {
 		w.chooseSibling6(q, p, h)
 		h.nh = w.s.legs6(h.alias)[0]

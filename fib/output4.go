@@ -314,6 +314,6 @@ func (w *walk) fillRoute(d *Decision) {
 	d.HasRoute = true
 	d.Table, d.Prefix, d.SrcPrefix, d.TOS = h.table, h.prefix, h.src, h.tos
 	d.Priority, d.Protocol, d.Scope = h.alias.priority, h.alias.protocol, h.alias.scope
-	d.RouteType, d.Pref, d.NexthopID = h.alias.typ, h.alias.pref, h.alias.nhid
+	d.RouteType, d.Pref, d.NexthopID = h.alias.typ, h.pref, h.alias.nhid
 	d.NexthopLink, d.Leg = h.nh.Link, int32(h.leg)
 }

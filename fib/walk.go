@@ -30,6 +30,7 @@ type hit struct {
 	tos    uint8        // of the alias that matched, even if B18 chose another
 	rule   int          // position in the list; -1: none
 	obj    *object      // the nexthop object behind the route, if any
+	pref   RouterPref   // IPv6: of the leg that won on score, even if the hash chose another (D4a)
 }
 
 // walk is one lookup under way. Resolve and Explain use the same one; with ex

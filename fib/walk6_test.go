@@ -400,3 +400,22 @@ func TestFibMatchOf6StartsWithTheChosenLeg(t *testing.T) {
 	}
 	assert.Len(t, seen, 3, "not every leg was chosen")
 }
+
+// The answer names the preference of the leg that won on score, whichever the hash
+// took then; the stored route is that of the hash (D4a).
+func TestPreferenceIsThatOfTheBestLeg(t *testing.T) {
+	st := host()
+	st.Sysctls.HashSeed = 7
+	routes(route6("2001:db8:9::/48", leg(gw0)), route6("2001:db8:9::/48", leg(gw1), pref(fib.PrefHigh)))(st)
+	s := loaded(t, st)
+	stored := map[fib.RouterPref]int{}
+	for i := range 64 {
+		f := fib.Flow{Dst: nine.Dst, FlowLabel: uint32(i)}
+		checkFlow(t, s, f)
+		assert.Equal(t, fib.PrefHigh, s.Resolve(f).Pref)
+		_, r, ok := s.FibMatch(f)
+		require.True(t, ok)
+		stored[r.Pref]++
+	}
+	assert.Len(t, stored, 2, "not every leg was chosen")
+}

@@ -117,6 +117,7 @@ func MatchDifferences(f fib.Flow, d fib.Decision, route fib.Route, found bool, r
 	differs(&out, "stored scope", route.Scope, r.Scope)
 	differs(&out, "stored protocol", route.Protocol, r.Protocol)
 	differs(&out, "stored prefsrc", route.PrefSrc, r.PrefSrc)
+	differs(&out, "stored pref", route.Pref, r.Pref)
 	differs(&out, "stored metrics", route.Metrics, r.Metrics)
 	differs(&out, "stored nhid", route.NexthopID, r.NexthopID)
 	differs(&out, "legs", legsText(route.Nexthops), legsText(r.Nexthops))
