@@ -198,7 +198,7 @@ func (w *twin) deleteRoute() {
 	}
 	rt.Flags = 0
 	for range w.r.IntN(5) {
-		switch w.r.IntN(7) {
+		switch w.r.IntN(9) {
 		case 0:
 			rt.Type = 0
 		case 1:
@@ -213,6 +213,14 @@ func (w *twin) deleteRoute() {
 			rt.PrefSrc = netip.Addr{}
 		case 6:
 			rt.NexthopID = 0
+		case 7:
+			if rt.Family() == fib.Inet && len(rt.Nexthops) > 0 {
+				rt.Nexthops = append(rt.Nexthops, fib.Nexthop{Gateway: w.gateway4(0), Weight: 1})
+			}
+		case 8:
+			if rt.Family() == fib.Inet && len(rt.Nexthops) > 0 {
+				rt.Nexthops[w.r.IntN(len(rt.Nexthops))].Realms = uint32(w.r.IntN(2))
+			}
 		}
 	}
 	e := w.k.route(rtnl.RTM_DELROUTE, rt, 0)

@@ -130,6 +130,9 @@ func (w *twin) route4() fib.Route {
 		default:
 			n.Gateway = w.gateway4(0)
 		}
+		if chance(r, 10) {
+			n.Realms = uint32(1 + r.IntN(2))
+		}
 		return n
 	}
 	switch r.IntN(10) {

@@ -290,17 +290,26 @@ func (tx *Txn) matchesDelete4(a *alias, r *Route) bool {
 		return false
 	}
 	if len(r.Nexthops) == 1 {
-		return len(a.legs) > 0 && matchesLeg(&a.legs[0], &r.Nexthops[0])
+		want := &r.Nexthops[0]
+		if want.Link == 0 && !want.Gateway.IsValid() {
+			return true // realms alone are not looked at
+		}
+		return len(a.legs) > 0 && matchesLeg4(&a.legs[0], want)
 	}
-	if len(a.legs) != len(r.Nexthops) {
+	// The kernel walks the legs of the route, not those of the request.
+	if len(a.legs) > len(r.Nexthops) {
 		return false
 	}
 	for i := range a.legs {
-		if !matchesLeg(&a.legs[i], &r.Nexthops[i]) {
+		if !matchesLeg4(&a.legs[i], &r.Nexthops[i]) {
 			return false
 		}
 	}
 	return true
+}
+
+func matchesLeg4(have, want *Nexthop) bool {
+	return matchesLeg(have, want) && (want.Realms == 0 || have.Realms == want.Realms)
 }
 
 func matchesLeg(have, want *Nexthop) bool {
