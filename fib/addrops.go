@@ -94,6 +94,7 @@ func (tx *Txn) DeleteAddress(a Address) error {
 			l = tx.ownLink(a.Link)
 			gone := l.addrs6[at]
 			l.addrs6 = slices.Delete(l.addrs6, at, at+1)
+			l.kept6 = slices.DeleteFunc(slices.Clone(l.kept6), func(b netip.Addr) bool { return b == gone.Local })
 			tx.deleteRoutesOf6(l, &gone)
 			return nil
 		}
