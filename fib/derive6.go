@@ -191,10 +191,12 @@ func (tx *Txn) cleanupPrefix6(l *link, a *Address) {
 	}
 }
 
-// forgetPrefSrc6 takes a preferred source that is no longer ours from all routes
-// but those with objects (D43).
+// forgetPrefSrc6 takes a preferred source that is no longer ours, as seen from the
+// link of the route, from all routes but those with objects (D43).
 func (tx *Txn) forgetPrefSrc6(src netip.Addr) {
-	hit := func(a *alias) bool { return a.nhid == 0 && a.prefSrc == src }
+	hit := func(a *alias) bool {
+		return a.nhid == 0 && a.prefSrc == src && !tx.s.ownsAddress6(src, a.leg6().Link, false, true)
+	}
 	tx.rewrite(Inet6, anyTable, hit, func(list []*alias) []*alias {
 		out := slices.Clone(list)
 		for i, a := range out {
