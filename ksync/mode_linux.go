@@ -2,9 +2,9 @@ package ksync
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/netip"
-	"slices"
 
 	"github.com/fibula-net/fibula/fib"
 	"github.com/fibula-net/fibula/internal/rtnl"
@@ -94,45 +94,74 @@ func (s *scan) mode6(ctx context.Context, q *Querier, st *fib.State) (fib.Mode, 
 	if len(missing) == 0 {
 		return fib.ModeUnknown, nil
 	}
-	for table := range missing {
-		probes, err := s.probes6(ctx, table)
-		if err != nil {
-			return 0, err
+	merged, err := s.merged6(ctx, st)
+	if err != nil {
+		return 0, err
+	}
+	asked := 0
+	for r := range merged.Routes() {
+		if !missing[r.Table] || asked == enoughProbes {
+			continue
 		}
-		for _, p := range probes {
-			reply, errno, err := q.Get(fib.Flow{Dst: p}, 0)
-			if err != nil {
-				return 0, err
+		for _, p := range within(r.Dst) {
+			f := fib.Flow{Dst: p}
+			if d := merged.Resolve(f); d.Errno != 0 || d.Undetermined != 0 || !missing[d.Table] {
+				continue // not what only that table can answer
 			}
-			if errno == 0 && reply.Route.Table == table {
+			asked++
+			reply, errno, err := q.Get(f, 0)
+			switch {
+			case err != nil:
+				return 0, err
+			case errno == 0 && missing[reply.Route.Table]:
 				return fib.ModeMerged, nil
 			}
 		}
-		if len(probes) > 0 {
-			return fib.ModeRules, nil
-		}
+	}
+	if asked > 0 {
+		return fib.ModeRules, nil
 	}
 	return fib.ModeUnknown, nil
 }
 
-// probes6 are some destinations of plain routes of a table.
-func (s *scan) probes6(ctx context.Context, table fib.TableID) ([]netip.Addr, error) {
-	var found []netip.Addr
-	err := s.conn.dumpAll(ctx, rtnl.Dump{Type: rtnl.RTM_GETROUTE, Family: fib.Inet6, Table: table}, s.buf,
-		func() { found = nil }, func(m rtnl.Message) error {
+// merged6 is the namespace as it answers IPv6 flows if its rules are not walked.
+func (s *scan) merged6(ctx context.Context, st *fib.State) (*fib.Snapshot, error) {
+	c := *st
+	c.Mode6, c.Routes = fib.ModeMerged, nil
+	for _, table := range []fib.TableID{fib.TableLocal, fib.TableMain} {
+		err := s.conn.stream(ctx, rtnl.Dump{Type: rtnl.RTM_GETROUTE, Family: fib.Inet6, Table: table}, func(m rtnl.Message) error {
 			var r fib.Route
-			if err := rtnl.DecodeRoute(m, &r, nil); err != nil {
-				return err
+			err := rtnl.DecodeRoute(m, &r, nil)
+			if err == nil {
+				c.Routes = append(c.Routes, r)
 			}
-			a := r.Dst.Addr()
-			usable := r.Type == fib.TypeUnicast || r.Type == fib.TypeLocal
-			dead := slices.ContainsFunc(r.Nexthops, func(n fib.Nexthop) bool { return n.Flags&fib.FlagDead != 0 })
-			if usable && !dead && !r.Src.IsValid() && !a.IsMulticast() && !a.IsLinkLocalUnicast() && len(found) < enoughProbes {
-				found = append(found, a)
-			}
-			return nil
+			return err
 		})
-	return found, err
+		var k *kernelError
+		if errors.As(err, &k) && k.errno == fib.ENOENT {
+			continue // no such table
+		}
+		if err != nil {
+			return nil, err
+		}
+	}
+	f := fib.New(fib.Config{Kernel: st.Kernel})
+	_, err := f.Update(func(tx *fib.Txn) error { return tx.Load(&c) })
+	return f.Snapshot(), err
+}
+
+// within are destinations of a route: its first address, which on a router is often
+// the link's anycast address, and one that is nobody's.
+func within(p netip.Prefix) []netip.Addr {
+	first := p.Addr()
+	if first.IsMulticast() || first.IsLinkLocalUnicast() {
+		return nil
+	}
+	other := first.As16()
+	if p.Bits() <= 120 {
+		other[15] |= 0x77
+	}
+	return []netip.Addr{first, netip.AddrFrom16(other)}
 }
 
 // userLocal looks for IPv4 local routes that the kernel did not make, through a

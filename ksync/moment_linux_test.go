@@ -49,6 +49,27 @@ func TestScanFindsOutWhetherRulesAreWalked(t *testing.T) {
 	assert.Equal(t, fib.ModeRules, modes(ns)[0])
 }
 
+// On a router the first address of a connected network is an anycast address, which
+// table local answers for in either mode.
+func TestScanFindsTheIPv6ModeOfARouter(t *testing.T) {
+	conformance.Covers(t, "A9", "A10")
+	t.Parallel()
+	mode := func(ns *netnstest.NS) fib.Mode { return scanned(t, ns, Options{}).Mode6 }
+	ns := netnstest.New(t, netnstest.LoUp)
+	ns.Sysctl("net/ipv6/conf/all/forwarding", "1")
+	ns.Batch("link add d0 type veth peer p0", "link set d0 up", "link set p0 up",
+		"addr add 2001:db8:1::1/64 dev d0 nodad", "addr add 2001:db8:2::1/64 dev d0 nodad")
+	ns.Settle()
+	ns.IP("-6 rule del pref 32766")
+	assert.Equal(t, fib.ModeMerged, mode(ns))
+	ns.Batch("-6 rule add pref 5 table 9", "-6 rule del pref 5")
+	assert.Equal(t, fib.ModeRules, mode(ns))
+
+	ns = netnstest.New(t, netnstest.LoUp)
+	ns.IP("-6 rule del pref 32766")
+	assert.Equal(t, fib.ModeUnknown, mode(ns), "main has nothing to answer")
+}
+
 func TestScanFindsLocalRoutesAddedByHand(t *testing.T) {
 	conformance.Covers(t, "C31")
 	t.Parallel()
