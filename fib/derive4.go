@@ -50,7 +50,7 @@ type subnet4 struct {
 func subnetOf4(a *Address) subnet4 {
 	n := a.Prefix.Masked()
 	b := n.Addr().As4()
-	zero := b[0] == 0
+	zero := n.Addr().IsUnspecified()
 	for i := n.Bits(); i < 32; i++ {
 		b[i/8] |= 0x80 >> (i % 8)
 	}
@@ -141,7 +141,7 @@ func (tx *Txn) deleteRoutesOf4(l *link, a, promoted *Address, dead bool) {
 		return
 	}
 	tx.deleteDerived4(l, TypeLocal, host4(a.Local), prim.Local, 0)
-	if !keep.listed && tx.s.typeIn4(tx.s.localTable(l), a.Local) != TypeLocal {
+	if !keep.listed && tx.s.addressType4(l, a.Local) != TypeLocal {
 		tx.dropPrefSrc4(l, a.Local)
 	}
 }
@@ -198,7 +198,7 @@ func (keep *needed4) note(a, b *Address, primary bool, sub subnet4) {
 	keep.last = keep.last || sub.broadcast == b.Broadcast
 	keep.first = keep.first || sub.net.Addr() == b.Broadcast
 	other := subnetOf4(b)
-	if !primary || other.net.Bits() >= 31 || other.net.Addr().As4()[0] == 0 {
+	if !primary || other.net.Bits() >= 31 || other.net.Addr().IsUnspecified() {
 		return
 	}
 	edge := func(x netip.Addr) bool { return x == other.broadcast || x == other.net.Addr() }

@@ -6,6 +6,27 @@ import "net/netip"
 // (D51, D54–D56), and finds its link where only the gateway is given. Source
 // routes to the gateway are chosen by the route's preferred source, if it has one.
 func (tx *Txn) checkLeg6(table TableID, src netip.Addr, n *Nexthop) error {
+	if err := tx.checkLink6(n); err != nil {
+		return err
+	}
+	if n.Gateway.IsValid() {
+		if err := tx.checkGateway6(table, src, n); err != nil {
+			return err
+		}
+	}
+	switch l := tx.s.link(n.Link); {
+	case l == nil:
+		return refuse(ENODEV, "neither a link nor a gateway is given")
+	case l.Conf6.DisableIPv6:
+		return refuse(EACCES, "IPv6 is disabled on link %s", l.Name)
+	case !l.Up():
+		return refuse(ENETDOWN, "link %s is down", l.Name)
+	}
+	return nil
+}
+
+// checkLink6 checks the link that a leg names.
+func (tx *Txn) checkLink6(n *Nexthop) error {
 	l := tx.s.link(n.Link)
 	switch {
 	case n.Link != 0 && l == nil:
@@ -15,20 +36,6 @@ func (tx *Txn) checkLeg6(table TableID, src netip.Addr, n *Nexthop) error {
 	case n.Flags&FlagOnlink != 0 && l == nil:
 		return refuse(ENODEV, "an onlink gateway needs a link")
 	case n.Flags&FlagOnlink != 0 && !l.Up():
-		return refuse(ENETDOWN, "link %s is down", l.Name)
-	}
-	if n.Gateway.IsValid() {
-		if err := tx.checkGateway6(table, src, n); err != nil {
-			return err
-		}
-		l = tx.s.link(n.Link)
-	}
-	switch {
-	case l == nil:
-		return refuse(ENODEV, "neither a link nor a gateway is given")
-	case l.Conf6.DisableIPv6:
-		return refuse(EACCES, "IPv6 is disabled on link %s", l.Name)
-	case !l.Up():
 		return refuse(ENETDOWN, "link %s is down", l.Name)
 	}
 	return nil
@@ -80,7 +87,7 @@ func (tx *Txn) checkGateway6(table TableID, src netip.Addr, n *Nexthop) error {
 func (tx *Txn) findGateway6(table TableID, src netip.Addr, n *Nexthop) error {
 	var h hit
 	usable := func() bool {
-		return h.alias != nil && !h.alias.typ.IsReject() && !h.nh.Gateway.IsValid() && !tx.s.rejects6(&h)
+		return h.alias != nil && !h.alias.typ.rejects6() && !h.nh.Gateway.IsValid() && !tx.s.rejects6(&h)
 	}
 	if !tx.tableLookup6(table, src, n, true, &h) || !usable() || n.Link != 0 && h.nh.Link != n.Link {
 		h = hit{}

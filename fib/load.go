@@ -181,7 +181,7 @@ func (tx *Txn) loadRoute4(k tableKey, r *Route) {
 // taken for the former, which matters only beside others of its metric.
 func (tx *Txn) loadRoute6(k tableKey, r *Route) {
 	legs := r.Nexthops
-	if r.NexthopID != 0 || r.Type.IsReject() {
+	if r.NexthopID != 0 || r.Type.rejects6() {
 		legs = nil
 	}
 	for i := range max(1, len(legs)) {

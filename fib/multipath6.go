@@ -27,7 +27,7 @@ func (w *walk) settle6(t *table, q *query6, p *pick6, h *hit) (outcome, Errno) {
 	case typ == TypeThrow:
 		h.alias = nil
 		return passOn, errno.EAGAIN
-	case typ.IsReject():
+	case typ.rejects6():
 		return rejected, errnoOf(typ)
 	}
 	return found, 0

@@ -83,6 +83,9 @@ func (t RouteType) MarshalText() ([]byte, error) { return []byte(t.String()), ni
 // blackhole, unreachable, prohibit, throw, nat and xresolve.
 func (t RouteType) IsReject() bool { return t >= TypeBlackhole }
 
+// rejects6 is IsReject for IPv6 routes: nat and xresolve are ordinary ones there.
+func (t RouteType) rejects6() bool { return t.IsReject() && t < TypeNAT }
+
 // Scope is rtm_scope: how far a destination is. A larger number is narrower.
 type Scope uint8
 

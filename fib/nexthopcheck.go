@@ -57,9 +57,12 @@ func (tx *Txn) checkSingle(o *NexthopObject) error {
 			o.Family = Inet6
 		}
 	}
-	n.Weight, n.Scope, n.ScopeSet = 1, 0, false
-	l := tx.s.links[n.Link]
+	n.Weight, n.Scope, n.ScopeSet, n.Realms = 1, 0, false, 0
 	gateway := gatewayMistake(o)
+	if n.Gateway.IsUnspecified() && n.Gateway.Is4() == (o.Family == Inet) {
+		n.Gateway = netip.Addr{} // as if it were not given
+	}
+	l := tx.s.links[n.Link]
 	switch {
 	case o.Family != Inet && o.Family != Inet6:
 		return refuse(EINVAL, "family %v is neither IPv4 nor IPv6", o.Family)

@@ -32,6 +32,15 @@ func (r *Route) Family() Family {
 	return Inet6
 }
 
+// Rejects reports whether a lookup ends with the route, without a path: it is of a
+// reject type, but for nat and xresolve in IPv6, which are ordinary types there (D50).
+func (r *Route) Rejects() bool {
+	if r.Family() == Inet6 {
+		return r.Type.rejects6()
+	}
+	return r.Type.IsReject()
+}
+
 // RouteFlags are the rtm_flags of a route as a whole.
 type RouteFlags uint32
 

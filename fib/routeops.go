@@ -61,7 +61,8 @@ func (tx *Txn) AddRoute(r Route, flags AddFlags) error {
 // DeleteRoute does what RTM_DELROUTE does: it removes the first route that agrees
 // with r in prefix and TOS and in every other field that is set (B8; IPv6: the
 // first with that metric, link and gateway, or all legs of a multipath route when
-// none is given). Scope [ScopeNowhere] matches every scope, type 0 every type.
+// none is given). Of several IPv6 legs all must be there: a kernel removes those that
+// are and fails with ESRCH as well. Scope [ScopeNowhere] matches every scope, type 0 every type.
 //
 // Possible errors, as *[OpError]: ESRCH, EINVAL; [ErrTxnDone].
 func (tx *Txn) DeleteRoute(r Route) error {
@@ -75,6 +76,9 @@ func (tx *Txn) DeleteRoute(r Route) error {
 	if r.Table == TableUnspec {
 		r.Table = TableMain
 	}
+	if err := tx.checkDelete(&r); err != nil {
+		return opError(op, r.String(), err)
+	}
 	k := tableKey{r.Table, r.Family()}
 	if tx.s.tables[k] == nil {
 		return opError(op, r.String(), refuse(ESRCH, "table %v does not exist", r.Table))
@@ -86,6 +90,22 @@ func (tx *Txn) DeleteRoute(r Route) error {
 		err = tx.deleteRoute6(k, &r)
 	}
 	return wrapOp(op, &r, err)
+}
+
+// checkDelete is what a deletion must have right, as an addition must, before any
+// table is looked at. Nexthops beside an object's id are what a dump says of it.
+func (tx *Txn) checkDelete(r *Route) error {
+	if r.Family() == Inet {
+		if err := checkAny4(r); err != nil {
+			return err
+		}
+	} else if r.TOS != 0 {
+		return refuse(EINVAL, "IPv6 routes have no TOS")
+	}
+	if r.NexthopID != 0 && tx.s.objects[r.NexthopID] == nil {
+		return refuse(EINVAL, "there is no nexthop object %d", r.NexthopID)
+	}
+	return nil
 }
 
 func wrapOp(op string, r *Route, err error) error {
@@ -244,9 +264,6 @@ func (tx *Txn) inheritedMetrics(a *alias) *Metrics {
 }
 
 func (tx *Txn) deleteRoute4(k tableKey, r *Route) error {
-	if r.Dst != r.Dst.Masked() {
-		return refuse(EINVAL, "the destination has host bits set: %v would be %v", r.Dst, r.Dst.Masked())
-	}
 	l := tx.leafOf(k, r.Dst)
 	for i, a := range l.plain {
 		if a.tos != r.TOS || !tx.matchesDelete4(a, r) {
@@ -262,7 +279,7 @@ func (tx *Txn) deleteRoute4(k tableKey, r *Route) error {
 func (tx *Txn) matchesDelete4(a *alias, r *Route) bool {
 	if r.Type != 0 && a.typ != r.Type ||
 		r.Scope != ScopeNowhere && a.scope != r.Scope ||
-		r.PrefSrc.IsValid() && a.prefSrc != r.PrefSrc ||
+		r.PrefSrc.IsValid() && !r.PrefSrc.IsUnspecified() && a.prefSrc != r.PrefSrc ||
 		r.Protocol != 0 && a.protocol != r.Protocol ||
 		r.Priority != 0 && a.priority != r.Priority ||
 		r.NexthopID != 0 && a.nhid != r.NexthopID {
@@ -290,11 +307,14 @@ func (tx *Txn) matchesDelete4(a *alias, r *Route) bool {
 		return false
 	}
 	if len(r.Nexthops) == 1 {
-		want := &r.Nexthops[0]
+		want := r.Nexthops[0]
+		if want.Gateway == netip.IPv4Unspecified() {
+			want.Gateway = netip.Addr{} // as if it were not given
+		}
 		if want.Link == 0 && !want.Gateway.IsValid() {
 			return true // realms alone are not looked at
 		}
-		return len(a.legs) > 0 && matchesLeg4(&a.legs[0], want)
+		return len(a.legs) > 0 && matchesLeg4(&a.legs[0], &want)
 	}
 	// The kernel walks the legs of the route, not those of the request.
 	if len(a.legs) > len(r.Nexthops) {

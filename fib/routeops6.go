@@ -19,7 +19,7 @@ func (tx *Txn) addRoute6(r *Route, flags AddFlags) error {
 	removed := 0
 	for i := range legs {
 		own := legs[i : i+1]
-		if r.Type.IsReject() || r.NexthopID != 0 {
+		if r.Type.rejects6() || r.NexthopID != 0 {
 			own = nil
 		}
 		a := tx.newAlias(r, own)
@@ -112,6 +112,9 @@ func (tx *Txn) deleteRoute6(k tableKey, r *Route) error {
 		}
 	}
 	l := tx.leafOf(k, dst)
+	if len(l.bySrc) == 0 {
+		src = netip.Prefix{} // with no source-specific routes the kernel stops at the plain ones
+	}
 	list := l.list(src)
 	wants := r.Nexthops
 	if len(wants) == 0 || r.NexthopID != 0 {
@@ -122,10 +125,7 @@ func (tx *Txn) deleteRoute6(k tableKey, r *Route) error {
 	for i := range wants {
 		j := slices.IndexFunc(list, func(a *alias) bool { return matchesDelete6(a, r, &wants[i]) })
 		if j < 0 {
-			if gone == 0 {
-				return refuse(ESRCH, "no such route")
-			}
-			continue
+			return refuse(ESRCH, "no such route")
 		}
 		first := list[j]
 		var n []*alias
@@ -151,7 +151,11 @@ func matchesDelete6(a *alias, r *Route, want *Nexthop) bool {
 	if a.nhid != 0 || r.NexthopID != 0 {
 		return a.nhid != 0 && (r.NexthopID == 0 || a.nhid == r.NexthopID)
 	}
-	return matchesLeg(a.leg6(), want)
+	have := a.leg6()
+	if want.Gateway == netip.IPv6Unspecified() { // a gateway that no route has
+		return (want.Link == 0 || have.Link == want.Link) && !have.Gateway.IsValid()
+	}
+	return matchesLeg(have, want)
 }
 
 // leg6 is the leg of an IPv6 alias without object; a reject route hangs on lo (D16).

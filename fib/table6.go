@@ -246,7 +246,7 @@ func (s *Snapshot) legs6(a *alias) []Nexthop {
 	switch {
 	case a.nhid != 0:
 		return s.legs(a)
-	case len(a.legs) == 0 || a.typ.IsReject():
+	case len(a.legs) == 0 || a.typ.rejects6():
 		return onLoopback[:]
 	}
 	return a.legs

@@ -148,7 +148,7 @@ func (w *walk) bestOf6(t *table, l *list6, first, end int, q *query6, reach bool
 			why, detail = ReasonBlackholeNexthop, ""
 		case i == best && e.a.typ == TypeThrow:
 			why = ReasonThrow
-		case i == best && e.a.typ.IsReject():
+		case i == best && e.a.typ.rejects6():
 			why = ReasonReject
 		case i == best:
 			why = ReasonSelected

@@ -11,6 +11,11 @@ import (
 // Requests that random ones meet too rarely, each put to a kernel and to a FIB:
 // both must say the same and look the same after it.
 
+func metricsOf(number int, value uint32) (m fib.Metrics) {
+	m.Values[number] = value
+	return m
+}
+
 var twinCases = []struct {
 	name string
 	do   func(*twin)
@@ -65,6 +70,112 @@ var twinCases = []struct {
 		w.unaddr(0, "2001:db8:1::1/64")
 		w.unaddr(0, "fe80::5/64")
 		w.unaddr(1, "2001:db8:1::1/64")
+	}},
+	{"B8: a deletion is checked like an addition", func(w *twin) {
+		w.route(unicast("10.9.0.0/24", "10.1.0.2"), fib.OpAdd)
+		w.unroute(with(unicast("10.9.0.0/24", "10.1.0.2"), func(r *fib.Route) { r.TOS = 1 }))
+		w.unroute(with(unicast("10.9.0.0/24", "10.1.0.2"), typed(12)))
+		w.unroute(with(by(unicast("10.9.0.0/24"), 77), inTable(77)))
+		w.unroute(with(unicast("10.9.0.0/24", "10.1.0.2"), inTable(77), func(r *fib.Route) { r.TOS = 1 }))
+		w.unroute(with(unicast("10.9.0.1/24", "10.1.0.2"), inTable(77)))
+		w.unroute(with(unicast("10.9.0.0/24", "10.1.0.2"), from4("0.0.0.0")))
+	}},
+	{"D50: a deletion is checked like an addition", func(w *twin) {
+		w.route(unicast("2001:db8:9::/48", "2001:db8:1::2"), fib.OpAdd)
+		w.unroute(with(unicast("2001:db8:9::/48", "2001:db8:1::2"), func(r *fib.Route) { r.TOS = 4 }))
+		w.unroute(with(by(unicast("2001:db8:9::/48"), 77), inTable(77)))
+		w.unroute(unicast("2001:db8:9::/48", "2001:db8:1::2"))
+	}},
+	{"D8: a deletion with a source meets the plain route where there are no others", func(w *twin) {
+		plain := unicast("2001:db8:9::/48", "2001:db8:1::2")
+		special := with(plain, from("2001:db8:1::/64"))
+		w.route(plain, fib.OpAdd)
+		w.route(special, fib.OpAdd)
+		w.unroute(with(plain, from("2001:db8:2::/64")))
+		w.unroute(special)
+		w.unroute(special)
+		w.unroute(special)
+	}},
+	{"B29: the unspecified gateway is none", func(w *twin) {
+		w.route(with(unicast("10.9.0.0/24", "0.0.0.0"), through(firstLink)), fib.OpAdd)
+		w.unroute(with(unicast("10.9.0.0/24", "0.0.0.0"), through(firstLink)))
+		w.route(with(unicast("10.9.1.0/24", "0.0.0.0", "10.2.0.2"), through(firstLink)), fib.OpAdd)
+		w.unroute(with(unicast("10.9.1.0/24", "0.0.0.0", "10.2.0.2"), through(firstLink)))
+		w.route(with(unicast("10.9.2.0/24", "::"), through(firstLink)), fib.OpAdd)
+		for id, gateway := range []string{"0.0.0.0", "::"} {
+			o := object(uint32(id+1), gateway)
+			o.Nexthop.Link = firstLink
+			w.addObject(o, fib.OpAdd)
+			o.Nexthop.Flags = fib.FlagOnlink
+			w.addObject(o, fib.OpReplace)
+		}
+	}},
+	{"D56: the unspecified gateway is refused", func(w *twin) {
+		w.route(with(unicast("2001:db8:9::/48", "::"), through(firstLink)), fib.OpAdd)
+		w.route(with(unicast("2001:db8:9::/48", "::", "2001:db8:1::2"), through(firstLink)), fib.OpAdd)
+		w.route(device("2001:db8:9::/48", firstLink), fib.OpAdd)
+		w.unroute(with(unicast("2001:db8:9::/48", "::"), through(firstLink)))
+	}},
+	{"B31: multicast and broadcast addresses are nobody's", func(w *twin) {
+		for _, a := range []string{"224.0.0.5", "255.255.255.255", "0.0.0.5"} {
+			local := with(device(a+"/32", firstLink), typed(fib.TypeLocal), scoped(fib.ScopeHost), inTable(fib.TableLocal))
+			w.route(local, fib.OpAdd)
+			w.route(with(unicast("10.9.0.0/24", "10.1.0.2"), from4(a)), fib.OpAdd)
+			w.route(with(unicast("10.9.0.0/24", "10.1.0.2"), from4(a), inTable(77)), fib.OpAdd)
+		}
+	}},
+	{"E1: multicast, broadcast and 0/8 addresses", func(w *twin) {
+		for _, a := range []string{"224.0.0.1/24", "255.255.255.255/25", "0.0.0.5/8", "0.1.2.3/24", "255.255.255.254/24"} {
+			w.addr(0, a)
+		}
+		w.unaddr(0, "224.0.0.1/24")
+		w.unaddr(0, "255.255.255.255/25")
+		w.linkUp(0, false)
+		w.linkUp(0, true)
+	}},
+	{"D52: what a reject route names must be there all the same", func(w *twin) {
+		w.linkUp(2, false)
+		reject := func(r fib.Route, cs ...func(*fib.Route)) fib.Route {
+			return with(with(r, typed(fib.TypeProhibit)), cs...)
+		}
+		w.route(reject(device("2001:db8:9::/48", 99)), fib.OpAdd)
+		w.route(reject(device("2001:db8:9::/48", firstLink+2)), fib.OpAdd)
+		w.route(reject(unicast("2001:db8:a::/48", "2001:db8:3::2")), fib.OpAdd)
+		w.route(reject(unicast("2001:db8:b::/48", "2001:db8:3::2"), onlink), fib.OpAdd)
+		w.route(reject(unicast("2001:db8:c::/48", "2001:db8:77::2")), fib.OpAdd)
+		w.route(reject(unicast("2001:db8:d::/48", "2001:db8:1::2", "2001:db8:2::2")), fib.OpAdd)
+		w.route(reject(unicast("2001:db8:e::/48"), legs(on(firstLink), on(firstLink+1))), fib.OpAdd)
+		w.route(reject(unicast("2001:db8:f::/48", "2001:db8:1::2"), onlink), fib.OpAdd)
+		w.route(reject(unicast("2001:db8:f1::/48", "2001:db8:1::2"), onlink, through(0)), fib.OpAdd)
+		w.route(reject(unicast("2001:db8:f2::/48", "fe80::2"), through(0)), fib.OpAdd)
+	}},
+	{"D50: nat and xresolve are types of IPv6", func(w *twin) {
+		for i, t := range []fib.RouteType{fib.TypeNAT, fib.TypeXResolve, 12} {
+			p := []string{"2001:db8:9::/48", "2001:db8:a::/48", "2001:db8:b::/48"}[i]
+			w.route(with(unicast(p, "2001:db8:1::2"), typed(t)), fib.OpAdd)
+			w.route(with(unicast(p), typed(t)), fib.OpAdd)
+		}
+	}},
+	{"B27: metrics have bounds", func(w *twin) {
+		for i, m := range []fib.Metrics{metricsOf(2, 70000), metricsOf(8, 65500), metricsOf(10, 300), metricsOf(12, 1<<9), metricsOf(12, 1<<4), metricsOf(12, 1<<5), metricsOf(3, 1<<31)} {
+			set := func(r *fib.Route) { r.Metrics, r.Priority = m, uint32(i+10) }
+			w.route(with(unicast("10.9.0.0/24", "10.1.0.2"), set), fib.OpAdd)
+			w.route(with(unicast("2001:db8:9::/48", "2001:db8:1::2"), set), fib.OpAdd)
+			w.route(with(unicast("10.9.1.0/24"), typed(fib.TypeProhibit), set), fib.OpAdd)
+			w.unroute(with(unicast("10.9.0.0/24", "10.1.0.2"), set))
+			w.unroute(with(unicast("2001:db8:9::/48", "2001:db8:1::2"), set))
+		}
+	}},
+	{"B27: a reject route's source", func(w *twin) {
+		w.route(with(unicast("10.9.0.0/24"), typed(fib.TypeProhibit), from4("0.0.0.0")), fib.OpAdd)
+		w.route(with(unicast("10.9.1.0/24"), typed(fib.TypeProhibit), from4("10.99.0.1")), fib.OpAdd)
+		w.route(with(unicast("2001:db8:9::/48"), typed(fib.TypeProhibit), from4("::")), fib.OpAdd)
+	}},
+	{"D50: IPv6 forgets the pervasive flag", func(w *twin) {
+		pervasive := func(r *fib.Route) { r.Nexthops[0].Flags |= fib.FlagPervasive }
+		w.route(with(device("10.9.0.0/24", firstLink), pervasive), fib.OpAdd)
+		w.route(with(unicast("2001:db8:9::/48", "2001:db8:1::2"), pervasive), fib.OpAdd)
+		w.route(unicast("2001:db8:9::/48", "2001:db8:1::2"), fib.OpAppend)
 	}},
 }
 

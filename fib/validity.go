@@ -9,6 +9,9 @@ func (tx *Txn) checkRoute(r *Route) error {
 	if err := wellFormed(r); err != nil {
 		return err
 	}
+	if r.PrefSrc.IsUnspecified() {
+		r.PrefSrc = netip.Addr{}
+	}
 	if r.Family() == Inet {
 		return tx.checkRoute4(r)
 	}
@@ -28,7 +31,8 @@ func leastScope(t RouteType) Scope {
 	return ScopeUniverse
 }
 
-func (tx *Txn) checkRoute4(r *Route) error {
+// checkAny4 is what additions and deletions must have right.
+func checkAny4(r *Route) error {
 	switch {
 	case r.TOS&3 != 0:
 		return refuse(EINVAL, "tos %#x has ECN bits (0 and 1) set", r.TOS)
@@ -36,19 +40,40 @@ func (tx *Txn) checkRoute4(r *Route) error {
 		return refuse(EINVAL, "route type %d is unknown", r.Type)
 	case r.Dst != r.Dst.Masked():
 		return refuse(EINVAL, "host bits are set: %v would be %v", r.Dst, r.Dst.Masked())
+	}
+	return nil
+}
+
+// stateMarks are flags that tell how a leg is, not how it shall be.
+const stateMarks = FlagDead | FlagLinkdown
+
+func (tx *Txn) checkRoute4(r *Route) error {
+	if err := checkAny4(r); err != nil {
+		return err
+	}
+	switch {
 	case r.NexthopID != 0 && len(r.Nexthops) > 0:
 		return refuse(EINVAL, "a nexthop object and nexthops exclude each other")
 	case r.Scope < leastScope(r.Type):
 		return refuse(EINVAL, "scope %v is too wide for type %v", r.Scope, r.Type)
 	}
+	marks := NexthopFlags(r.Flags)
 	for i := range r.Nexthops {
-		if r.Nexthops[i].Flags&(FlagDead|FlagLinkdown) != 0 {
-			return refuse(EINVAL, "dead and linkdown are states, not to be asked for")
+		n := &r.Nexthops[i]
+		marks |= n.Flags
+		if n.Gateway == netip.IPv4Unspecified() {
+			n.Gateway = netip.Addr{} // as if it were not given
 		}
+	}
+	if marks&stateMarks != 0 {
+		return refuse(EINVAL, "dead and linkdown are states, not to be asked for")
 	}
 	o := tx.s.objects[r.NexthopID]
 	if r.NexthopID != 0 && o == nil {
 		return refuse(EINVAL, "there is no nexthop object %d", r.NexthopID)
+	}
+	if err := tx.settleMetrics(&r.Metrics); err != nil {
+		return err
 	}
 	if r.Type.IsReject() {
 		if len(r.Nexthops) > 0 {
@@ -189,12 +214,11 @@ func (tx *Txn) resolveGateway4(r *Route, n *Nexthop) error {
 // checkPrefSrc4: a preferred source is a local address, in table local or in the
 // route's own (B31).
 func (tx *Txn) checkPrefSrc4(r *Route) error {
-	if !r.PrefSrc.IsValid() || r.PrefSrc.IsUnspecified() {
-		r.PrefSrc = netip.Addr{}
+	if !r.PrefSrc.IsValid() || r.Type == TypeLocal && r.Dst.Addr() == r.PrefSrc {
 		return nil
 	}
-	if r.Type == TypeLocal && r.Dst.Addr() == r.PrefSrc {
-		return nil
+	if special4(r.PrefSrc) != TypeUnicast {
+		return refuse(EINVAL, "preferred source %v is a %v address", r.PrefSrc, special4(r.PrefSrc))
 	}
 	if r.Table != TableMain && tx.s.typeIn4(r.Table, r.PrefSrc) == TypeLocal || tx.s.typeIn4(TableLocal, r.PrefSrc) == TypeLocal {
 		return nil
@@ -205,13 +229,38 @@ func (tx *Txn) checkPrefSrc4(r *Route) error {
 // addressType4 is what an address is to this host, seen from a link: local,
 // broadcast, multicast or unicast.
 func (s *Snapshot) addressType4(l *link, a netip.Addr) RouteType {
+	if t := special4(a); t != TypeUnicast {
+		return t
+	}
+	return s.typeIn4(s.localTable(l), a)
+}
+
+// special4 is the type of the addresses that have one whatever the tables say:
+// 0.0.0.0 and 255.255.255.255 are broadcast, 224/4 multicast. It is unicast for others.
+func special4(a netip.Addr) RouteType {
 	switch {
-	case a.As4()[0] == 0 || a == netip.AddrFrom4([4]byte{255, 255, 255, 255}):
+	case a.IsUnspecified() || a == netip.AddrFrom4([4]byte{255, 255, 255, 255}):
 		return TypeBroadcast
 	case a.IsMulticast():
 		return TypeMulticast
 	}
-	return s.typeIn4(s.localTable(l), a)
+	return TypeUnicast
+}
+
+// settleMetrics brings metrics into the bounds that the kernel has for them (B27).
+func (tx *Txn) settleMetrics(m *Metrics) error {
+	known := uint32(0x0f) // ecn, sack, timestamp, allfrag
+	if tx.s.kernel.AtLeast(6, 7) {
+		known |= 0x10 // tcp_usec_ts
+	}
+	v := &m.Values
+	if f := v[MetricFeatures]; f&^known != 0 {
+		return refuse(EINVAL, "features %#x: there are no others than %#x", f, known)
+	}
+	v[MetricMTU] = min(v[MetricMTU], 65535-15)
+	v[MetricAdvMSS] = min(v[MetricAdvMSS], 65535-40)
+	v[MetricHopLimit] = min(v[MetricHopLimit], 255)
+	return nil
 }
 
 // typeIn4 is the type of the route that table id has for an address, unicast if

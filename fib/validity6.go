@@ -1,16 +1,18 @@
 package fib
 
-import "net/netip"
-
 func (tx *Txn) checkRoute6(r *Route) error {
 	switch {
 	case r.TOS != 0:
 		return refuse(EINVAL, "IPv6 routes have no TOS")
-	case r.Type > TypeXResolve || r.Type == TypeNAT || r.Type == TypeXResolve:
-		return refuse(EINVAL, "route type %v is not for IPv6", r.Type)
+	case r.Type > TypeXResolve:
+		return refuse(EINVAL, "route type %d is unknown", r.Type)
 	case r.NexthopID != 0 && (len(r.Nexthops) > 0 || r.Src.IsValid()):
 		return refuse(EINVAL, "a nexthop object excludes nexthops and a source prefix")
 	}
+	if err := tx.settleMetrics(&r.Metrics); err != nil {
+		return err
+	}
+	r.Flags &^= RouteFlags(stateMarks)
 	if r.NexthopID != 0 {
 		o := tx.s.objects[r.NexthopID]
 		if o == nil {
@@ -21,18 +23,17 @@ func (tx *Txn) checkRoute6(r *Route) error {
 		}
 		return tx.checkPrefSrc6(r, firstLink(o.members))
 	}
-	if r.Type.IsReject() {
-		r.Nexthops, r.Pref = nil, PrefMedium // such routes hang on lo, whatever is asked for (D52)
-		return tx.checkPrefSrc6(r, loopback)
+	if r.Type.rejects6() {
+		return tx.checkReject6(r)
 	}
 	if len(r.Nexthops) == 0 {
 		return refuse(ENODEV, "neither a link nor a gateway is given")
 	}
 	for i := range r.Nexthops {
 		n := &r.Nexthops[i]
-		n.Scope, n.ScopeSet = 0, false // a matter of IPv4
-		if len(r.Nexthops) > 1 && !n.Gateway.IsValid() {
-			return refuse(EINVAL, "each nexthop of a multipath route needs a gateway")
+		n.onlyInet6()
+		if err := severalNeedGateways6(r, i); err != nil {
+			return err
 		}
 		if err := tx.checkLeg6(r.Table, r.PrefSrc, n); err != nil {
 			return err
@@ -55,6 +56,37 @@ func (tx *Txn) checkRoute6(r *Route) error {
 	return nil
 }
 
+func severalNeedGateways6(r *Route, i int) error {
+	if len(r.Nexthops) > 1 && !r.Nexthops[i].Gateway.IsValid() {
+		return refuse(EINVAL, "each nexthop of a multipath route needs a gateway")
+	}
+	return nil
+}
+
+// onlyInet6 takes from a leg what IPv6 does not know or does not take from a request.
+func (n *Nexthop) onlyInet6() {
+	n.Scope, n.ScopeSet, n.Realms = 0, false, 0
+	n.Flags &= FlagOnlink
+}
+
+// checkReject6: such routes hang on lo, whatever is asked for; links that are named
+// must be there all the same, and up for an onlink gateway (D52).
+func (tx *Txn) checkReject6(r *Route) error {
+	for i := range r.Nexthops {
+		if err := severalNeedGateways6(r, i); err != nil {
+			return err
+		}
+		if err := tx.checkLink6(&r.Nexthops[i]); err != nil {
+			return err
+		}
+	}
+	if len(r.Nexthops) > 1 {
+		return refuse(EEXIST, "the nexthops of a route of type %v are all the same", r.Type)
+	}
+	r.Nexthops, r.Pref = nil, PrefMedium
+	return tx.checkPrefSrc6(r, loopback)
+}
+
 func firstLink(legs []Nexthop) int32 {
 	if len(legs) == 0 {
 		return loopback
@@ -65,8 +97,7 @@ func firstLink(legs []Nexthop) int32 {
 // checkPrefSrc6: a preferred source is an address of ours, seen from the link of
 // the leg (D53).
 func (tx *Txn) checkPrefSrc6(r *Route, dev int32) error {
-	if !r.PrefSrc.IsValid() || r.PrefSrc.IsUnspecified() {
-		r.PrefSrc = netip.Addr{}
+	if !r.PrefSrc.IsValid() {
 		return nil
 	}
 	if !tx.s.ownsAddress6(r.PrefSrc, dev, false, true) {

@@ -168,7 +168,7 @@ func (d *decoder) finishRoute(r *fib.Route, leg *fib.Nexthop, hasLeg bool, flags
 	}
 	if d.capture {
 		flags &^= flagNotify
-		if r.Type.IsReject() {
+		if r.Rejects() {
 			r.Nexthops, hasLeg = nil, false // a dump hangs those of IPv6 on lo (D52)
 		}
 	}

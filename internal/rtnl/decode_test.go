@@ -45,7 +45,7 @@ func TestStateOfASingleLegIsInTheRouteFlags(t *testing.T) {
 
 // IPv6 shows reject routes on lo (D16, D52).
 func TestRejectRouteHasNoNexthop(t *testing.T) {
-	for typ := fib.TypeBlackhole; typ <= fib.TypeXResolve; typ++ {
+	for typ := fib.TypeBlackhole; typ <= fib.TypeThrow; typ++ {
 		m := message(t, RTM_NEWROUTE, routeHead(fib.Inet6, 0, typ, 0), func(e *encoder) { e.u32(rtaOif, 1) })
 		var r fib.Route
 		require.NoError(t, DecodeRoute(m, &r, nil))

@@ -225,7 +225,7 @@ func DecodeRoute(m Message, r *fib.Route, rep *Report) error {
 // path puts the legs together.
 func (d *routeMsg) path(r *fib.Route) (err error) {
 	switch {
-	case r.Type.IsReject():
+	case r.Rejects():
 	case d.multipath != nil:
 		r.Nexthops, err = d.legs(r.Nexthops, d.multipath)
 	case d.leg.Link != 0 || d.leg.Gateway.IsValid() || d.leg.Encap.Type != 0:
