@@ -198,7 +198,7 @@ func (w *twin) deleteRoute() {
 	}
 	rt.Flags = 0
 	for range w.r.IntN(5) {
-		switch w.r.IntN(9) {
+		switch w.r.IntN(12) {
 		case 0:
 			rt.Type = 0
 		case 1:
@@ -220,6 +220,15 @@ func (w *twin) deleteRoute() {
 		case 8:
 			if rt.Family() == fib.Inet && len(rt.Nexthops) > 0 {
 				rt.Nexthops[w.r.IntN(len(rt.Nexthops))].Realms = uint32(w.r.IntN(2))
+			}
+		case 9:
+			rt.TOS = oneOf[uint8](w.r, 1, 4, 0x10)
+		case 10:
+			rt.NexthopID = w.object()
+			rt.Nexthops = nil
+		case 11:
+			if rt.Family() == fib.Inet6 && rt.NexthopID == 0 {
+				rt.Src = prefixOf("2001:db8:1::/64")
 			}
 		}
 	}

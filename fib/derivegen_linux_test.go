@@ -20,6 +20,10 @@ func (w *twin) address4() fib.Address {
 	if chance(r, 10) {
 		a.Local = oneOf(r, addrOf("10.1.0.1"), addrOf("10.9.0.1"), addrOf("0.0.0.5"))
 	}
+	if chance(r, 5) {
+		a.Local = oneOf(r, addrOf("224.0.0.1"), addrOf("255.255.255.255"), addrOf("0.1.2.3"))
+		a.Prefix = netip.PrefixFrom(a.Local, a.Prefix.Bits())
+	}
 	if chance(r, 10) {
 		a.Prefix = oneOf(r, prefixOf("10.7.0.2/32"), prefixOf("10.7.0.9/24"), prefixOf("10.1.0.2/24"))
 	}
@@ -69,12 +73,18 @@ func (w *twin) gateway4(dev int32) netip.Addr {
 	if dev == 0 || chance(w.r, 10) {
 		net = byte(1 + w.r.IntN(numLinks))
 	}
+	if chance(w.r, 3) {
+		return oneOf(w.r, netip.IPv4Unspecified(), addrOf("224.0.0.1"), addrOf("255.255.255.255"))
+	}
 	return netip.AddrFrom4([4]byte{10, net, 0, oneOf[byte](w.r, 4, 5, 6, 7, 8, 9, 2, 1, 255)})
 }
 
 func (w *twin) gateway6(dev int32) netip.Addr {
 	if chance(w.r, 20) {
 		return addrOf("fe80::9")
+	}
+	if chance(w.r, 2) {
+		return netip.IPv6Unspecified()
 	}
 	net := byte(dev - firstLink + 1)
 	if dev == 0 || chance(w.r, 10) {
@@ -92,7 +102,14 @@ func (w *twin) object() uint32 {
 	return oneOf(w.r, all...).ID
 }
 
-var metrics = fib.Metrics{Values: [18]uint32{fib.MetricMTU: 1400}}
+// metrics are of a route, some beyond the bounds that the kernel has for them.
+func (w *twin) metrics() fib.Metrics {
+	m := metricsOf(fib.MetricMTU, 1400)
+	if chance(w.r, 30) {
+		m = metricsOf(oneOf(w.r, fib.MetricMTU, fib.MetricAdvMSS, fib.MetricHopLimit, fib.MetricFeatures), oneOf[uint32](w.r, 1, 255, 1<<16, 1<<20))
+	}
+	return m
+}
 
 func (w *twin) route4() fib.Route {
 	r := w.r
@@ -111,7 +128,7 @@ func (w *twin) route4() fib.Route {
 		rt.PrefSrc = w.gateway4(0)
 	}
 	if chance(r, 10) {
-		rt.Metrics = metrics
+		rt.Metrics = w.metrics()
 	}
 	leg := func() fib.Nexthop {
 		n := fib.Nexthop{Weight: 1}
@@ -170,7 +187,7 @@ func (w *twin) route6() fib.Route {
 		rt.PrefSrc = w.gateway6(0)
 	}
 	if chance(r, 10) {
-		rt.Metrics = metrics
+		rt.Metrics = w.metrics()
 	}
 	if chance(r, 10) {
 		rt.Pref = oneOf(r, fib.PrefHigh, fib.PrefLow)
@@ -189,8 +206,11 @@ func (w *twin) route6() fib.Route {
 	switch r.IntN(10) {
 	case 0:
 		rt.Type = oneOf(r, fib.TypeBlackhole, fib.TypeUnreachable, fib.TypeProhibit, fib.TypeThrow)
+		for range r.IntN(3) {
+			rt.Nexthops = append(rt.Nexthops, leg())
+		}
 	case 1:
-		rt.Type = oneOf(r, fib.TypeLocal, fib.TypeAnycast, fib.TypeMulticast)
+		rt.Type = oneOf(r, fib.TypeLocal, fib.TypeAnycast, fib.TypeMulticast, fib.TypeNAT)
 		rt.Nexthops = []fib.Nexthop{{Link: w.dev(), Weight: 1}}
 	case 2, 3, 4:
 		for range 2 + r.IntN(2) {

@@ -1,5 +1,7 @@
 package fib
 
+import "slices"
+
 func (tx *Txn) checkRoute6(r *Route) error {
 	switch {
 	case r.TOS != 0:
@@ -23,6 +25,9 @@ func (tx *Txn) checkRoute6(r *Route) error {
 		}
 		return tx.checkPrefSrc6(r, firstLink(o.members))
 	}
+	if len(r.Nexthops) > 1 && slices.ContainsFunc(r.Nexthops, func(n Nexthop) bool { return !n.Gateway.IsValid() }) {
+		return refuse(EINVAL, "each nexthop of a multipath route needs a gateway")
+	}
 	if r.Type.rejects6() {
 		return tx.checkReject6(r)
 	}
@@ -32,9 +37,6 @@ func (tx *Txn) checkRoute6(r *Route) error {
 	for i := range r.Nexthops {
 		n := &r.Nexthops[i]
 		n.onlyInet6()
-		if err := severalNeedGateways6(r, i); err != nil {
-			return err
-		}
 		if err := tx.checkLeg6(r.Table, r.PrefSrc, n); err != nil {
 			return err
 		}
@@ -56,13 +58,6 @@ func (tx *Txn) checkRoute6(r *Route) error {
 	return nil
 }
 
-func severalNeedGateways6(r *Route, i int) error {
-	if len(r.Nexthops) > 1 && !r.Nexthops[i].Gateway.IsValid() {
-		return refuse(EINVAL, "each nexthop of a multipath route needs a gateway")
-	}
-	return nil
-}
-
 // onlyInet6 takes from a leg what IPv6 does not know or does not take from a request.
 func (n *Nexthop) onlyInet6() {
 	n.Scope, n.ScopeSet, n.Realms = 0, false, 0
@@ -73,15 +68,15 @@ func (n *Nexthop) onlyInet6() {
 // must be there all the same, and up for an onlink gateway (D52).
 func (tx *Txn) checkReject6(r *Route) error {
 	for i := range r.Nexthops {
-		if err := severalNeedGateways6(r, i); err != nil {
-			return err
-		}
 		if err := tx.checkLink6(&r.Nexthops[i]); err != nil {
 			return err
 		}
-	}
-	if len(r.Nexthops) > 1 {
-		return refuse(EEXIST, "the nexthops of a route of type %v are all the same", r.Type)
+		if i > 0 {
+			return refuse(EEXIST, "the nexthops of a route of type %v are all the same", r.Type)
+		}
+		if err := tx.checkPrefSrc6(r, loopback); err != nil {
+			return err
+		}
 	}
 	r.Nexthops, r.Pref = nil, PrefMedium
 	return tx.checkPrefSrc6(r, loopback)
