@@ -76,9 +76,12 @@ func New(t testing.TB, opts ...Option) *NS {
 }
 
 // Require skips t, or fails it under CI=true, where namespaces cannot be made:
-// not on Linux, not root, no ip command.
+// not on Linux, not root, no ip command. With "go test -short" it always skips.
 func Require(t testing.TB) {
 	t.Helper()
+	if testing.Short() {
+		t.Skip("asks the kernel, which takes long")
+	}
 	if why := missing(); why != "" {
 		unavailable(t, why)
 	}

@@ -91,7 +91,9 @@ func (c *checkout) unchanged(ctx context.Context, r *report) error {
 			return fmt.Errorf("%s fails without any change; mend it first:\n%s", res.failed, res.output)
 		}
 		for _, s := range res.skipped {
-			r.note("left out: " + s)
+			if st.kernel {
+				r.note("left out: " + s)
+			}
 		}
 	}
 	return nil

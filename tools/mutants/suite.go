@@ -27,11 +27,11 @@ type stage struct {
 // stages are run in this order: from milliseconds to seconds, and what needs a
 // kernel last.
 var stages = []stage{
-	{name: "rules", args: []string{"-skip=Kernel", "./rules"}, room: "rules/"},
-	{name: "properties", args: []string{"-skip=Kernel", "./fib"}},
+	{name: "rules", args: []string{"-short", "./rules"}, room: "rules/"},
+	{name: "properties", args: []string{"-short", "./fib"}},
 	{name: "cases", args: []string{"-run=^TestRecordedCases$", "./cmd/fibula"}},
 	{name: "differential", args: []string{"-count=1", "-run=^TestKernelDifferential$", "./ksync"}, kernel: true},
-	{name: "effects", args: []string{"-count=1", "-run=Kernel", "./rules", "./fib"}, kernel: true},
+	{name: "effects", args: []string{"-count=1", "./rules", "./fib"}, kernel: true},
 	{name: "live cases", args: []string{"-count=1", "-run=^TestCases$", "./cmd/fibula"}, kernel: true},
 }
 
