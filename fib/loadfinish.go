@@ -105,7 +105,9 @@ func (tx *Txn) doubtHostRoutes() {
 	hostly := func(k tableKey, a *alias) bool {
 		return a.fam == Inet && a.scope >= ScopeHost && !a.typ.IsReject() && (k.id != TableLocal || a.protocol != ProtoKernel)
 	}
-	if !slices.ContainsFunc(tx.in.aliasRecs, func(r *aliasRec) bool { return r != nil && hostly(tableKey{}, r.alias) && r.typ != TypeLocal }) {
+	if !slices.ContainsFunc(tx.in.aliasRecs, func(r *aliasRec) bool {
+		return r != nil && hostly(tableKey{}, r.alias) && (r.typ != TypeLocal || r.protocol != ProtoKernel)
+	}) {
 		return
 	}
 	var covers []netip.Prefix

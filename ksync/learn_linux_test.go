@@ -40,6 +40,8 @@ func TestHiddenStateIsAskedFor(t *testing.T) {
 		{"B30 by a route of scope host, in a table of its own", []string{"route add 10.8.0.0/24 dev d0 scope host",
 			"route add 10.7.0.0/16 via 10.8.0.2 dev d0 table 50", "rule add pref 50 fwmark 7 table 50"}, nil,
 			fib.Flow{Dst: addr("10.7.0.1"), Mark: 7}, fib.UndeterminedGateway},
+		{"B30 by a local route of a user", []string{"route add local 10.8.0.0/24 dev d0", "route add 10.7.0.0/16 via 10.8.0.2 dev d0"}, nil,
+			fib.Flow{Dst: addr("10.7.0.1")}, fib.UndeterminedGateway},
 		{"C19 after an address event", []string{"addr add 10.3.0.1/24 dev d0 scope link", "nexthop add id 5 dev d0", "addr del 10.1.0.1/24 dev d0",
 			"addr add 10.1.0.1/24 dev d0", "route add 10.7.0.0/16 nhid 5", "addr add 10.9.9.9/32 dev lo"}, nil,
 			fib.Flow{Dst: addr("10.7.0.1")}, fib.UndeterminedSource},
