@@ -159,8 +159,15 @@ func AppendDump(b []byte, seq uint32, d Dump) ([]byte, error) {
 // AppendRoute appends r as a request: h.Type RTM_NEWROUTE or RTM_DELROUTE, with
 // the caller's flags. Marks that are states, not settings (dead, linkdown,
 // offload), are not sent. Through a nexthop object r.Nexthops is not sent. A
-// weight above 256 and a gateway of the other family in IPv6 are errors.
+// weight above 256, a gateway of the other family in IPv6, an invalid destination and
+// one with bits beyond its length that the message would not carry are errors.
 func AppendRoute(b []byte, h Header, r *fib.Route) ([]byte, error) {
+	switch {
+	case !r.Dst.IsValid():
+		return b, fmt.Errorf("route to %v: the destination is missing", r.Dst)
+	case r.Dst.Bits() == 0 && !r.Dst.Addr().IsUnspecified():
+		return b, fmt.Errorf("route to %v: host bits are set, which a request of length 0 does not carry", r.Dst)
+	}
 	fam := r.Family()
 	e := begin(b, h)
 	e.bytes(byte(fam), byte(max(0, r.Dst.Bits())), byte(max(0, r.Src.Bits())), r.TOS,

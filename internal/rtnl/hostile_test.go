@@ -85,3 +85,11 @@ func TestOverlongValuesAreRefused(t *testing.T) {
 		assert.Equal(t, "kept", string(b), name)
 	}
 }
+
+func TestARequestSaysItsDestination(t *testing.T) {
+	for _, dst := range []netip.Prefix{{}, netip.PrefixFrom(netip.MustParseAddr("10.1.0.0"), 0), netip.PrefixFrom(netip.MustParseAddr("10.1.0.0"), 33)} {
+		b, err := AppendRoute([]byte{1}, Header{Type: RTM_NEWROUTE}, &fib.Route{Dst: dst})
+		require.Error(t, err, dst)
+		assert.Equal(t, []byte{1}, b)
+	}
+}
