@@ -60,8 +60,11 @@ func (t *Table) Lookup(dst netip.Addr) (lookup.Match, bool) { return t.trie.Look
 // Shorter returns the longest prefix that contains dst and is shorter than bits. It
 // descends only to that length.
 func (t *Table) Shorter(dst netip.Addr, bits int) (lookup.Match, bool) {
+	if bits <= 0 {
+		return lookup.Match{}, false
+	}
 	// PrefixFrom drops the zone; of an invalid address it makes an invalid prefix, which
-	// matches nothing, and so it does of a length below 0.
+	// matches nothing.
 	return t.trie.LookupPrefix(netip.PrefixFrom(dst, min(bits-1, dst.BitLen())))
 }
 
