@@ -65,7 +65,7 @@ func Differences(f fib.Flow, d fib.Decision, metrics fib.Metrics, reply *rtnl.Re
 	differs(&out, "oif", d.Link, reply.Oif)
 	differs(&out, "gateway", d.Gateway, reply.Gateway)
 	source := d.Source
-	if v4 && f.Src.IsValid() {
+	if v4 && f.Src.IsValid() && !f.Src.IsUnspecified() {
 		source = netip.Addr{} // a given source is not repeated (C13)
 	}
 	differs(&out, "prefsrc", source, r.PrefSrc)
