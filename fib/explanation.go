@@ -47,15 +47,15 @@ type Step struct {
 	Reason Reason
 	Taken  bool // the step led on; false: passed over
 
-	Rule      *rules.Rule    // StepRule; read-only
+	Rule      *rules.Rule    // StepRule
 	RuleIndex int            // StepRule
 	Selector  rules.Selector // StepRule: the first selector that failed
 	Table     TableID        // StepTable and below
 	Prefix    netip.Prefix   // StepPrefix and below
 	SrcPrefix netip.Prefix   // IPv6 source tree
-	Route     *Route         // StepRoute: the alias; read-only
+	Route     *Route         // StepRoute: the alias
 	Leg       int            // StepLeg: position
-	Nexthop   *Nexthop       // StepLeg; read-only
+	Nexthop   *Nexthop       // StepLeg
 	Addr      netip.Addr     // StepSource, StepCheck: the address in question
 	Link      int32          // StepSource, StepLeg: the link in question
 	Errno     Errno          // where the step ended the walk with an error

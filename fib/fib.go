@@ -21,6 +21,7 @@ type Config struct {
 type FIB struct {
 	cur    atomic.Pointer[Snapshot]
 	engine lookup.Engine
+	kernel KernelVersion // as configured; a loaded state may name another
 
 	mu sync.Mutex // serializes Update; readers never take it
 	in *intern    // guarded by mu
@@ -32,7 +33,7 @@ func New(c Config) *FIB {
 	if c.Engine == nil {
 		c.Engine = trie.Engine{}
 	}
-	f := &FIB{engine: c.Engine, in: newIntern()}
+	f := &FIB{engine: c.Engine, kernel: c.Kernel, in: newIntern()}
 	f.cur.Store(newSnapshot(c.Kernel))
 	return f
 }

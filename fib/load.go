@@ -13,7 +13,7 @@ import (
 // checked against the rest and nothing is derived, since a dump already contains
 // what a kernel derived. The state is not kept.
 //
-// It costs O(size of the state). Routes that do not fit into memory at once can
+// A state that names no kernel is taken to be of the one in [Config]. It costs O(size of the state). Routes that do not fit into memory at once can
 // follow one by one with [Txn.LoadRoute].
 //
 // Errors, as *[OpError], before anything is taken: EINVAL for what no dump can
@@ -28,7 +28,9 @@ func (tx *Txn) Load(st *State) error {
 	}
 	tx.empty()
 	s := tx.s
-	s.setKernel(st.Kernel)
+	if st.Kernel != (KernelVersion{}) {
+		s.setKernel(st.Kernel)
+	}
 	s.sysctls = st.Sysctls
 	s.userLocal = st.UserLocalRoutes
 	for _, l := range st.Links {
@@ -103,7 +105,7 @@ func (tx *Txn) empty() {
 		}
 	}
 	tx.ownLeaves()
-	fresh := newSnapshot(KernelVersion{})
+	fresh := newSnapshot(tx.f.kernel)
 	fresh.leaves, fresh.gen = tx.s.leaves, tx.s.gen
 	*tx.s = *fresh
 	tx.edits, tx.ties, tx.maybeLost = map[tableKey]lookup.Editor{}, nil, nil

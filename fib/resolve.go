@@ -27,7 +27,7 @@ func (s *Snapshot) Resolve(f Flow) Decision {
 // description has it, and so checks Resolve.
 //
 // Explain is safe for concurrent use. It allocates freely and is no faster than a
-// person reads. Rules, routes and nexthops in the steps are read-only.
+// person reads. The explanation is the caller's to change.
 func (s *Snapshot) Explain(f Flow) Explanation {
 	e := Explanation{Flow: f}
 	w := newWalk(s, f, &e)

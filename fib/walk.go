@@ -129,6 +129,14 @@ func (w *walk) source() netip.Addr {
 // step records one line of the story.
 func (w *walk) step(st Step) {
 	if w.ex != nil && !w.reverse {
+		if st.Rule != nil { // the story is its reader's own
+			r := *st.Rule
+			st.Rule = &r
+		}
+		if st.Nexthop != nil {
+			n := *st.Nexthop
+			st.Nexthop = &n
+		}
 		w.ex.Steps = append(w.ex.Steps, st)
 	}
 }
