@@ -71,13 +71,27 @@ func (tx *Txn) hasLonger(key routeKey) bool {
 }
 
 // settleTie tells which of several links got an IPv4 address last when their
-// stamps are equal: local routes are appended, so the last one is its (E1).
+// stamps are equal: local routes are appended, so the last one of a table is its
+// (E1). Nothing tells the order across L3 domains: that of the dump stands.
 func (tx *Txn) settleTie(a netip.Addr) {
-	for _, r := range tx.leafOf(tableKey{TableLocal, Inet}, netip.PrefixFrom(a, 32)).plain {
+	stamp := func(l *link) (newest uint32) {
+		for i := range l.addrs4 {
+			if l.addrs4[i].Local == a {
+				newest = max(newest, l.addrs4[i].Created)
+			}
+		}
+		return newest
+	}
+	owner := tx.s.links[tx.s.owner4[a]]
+	if owner == nil {
+		return // gone since
+	}
+	newest := stamp(owner)
+	for _, r := range tx.leafOf(tableKey{tx.s.localTable(owner), Inet}, netip.PrefixFrom(a, 32)).plain {
 		if r.typ != TypeLocal || r.protocol != ProtoKernel || len(r.legs) == 0 {
 			continue
 		}
-		if l := tx.s.links[r.legs[0].Link]; l != nil && slices.ContainsFunc(l.addrs4, func(x Address) bool { return x.Local == a }) {
+		if l := tx.s.links[r.legs[0].Link]; l != nil && stamp(l) == newest {
 			tx.s.owner4[a] = l.Index
 		}
 	}

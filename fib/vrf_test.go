@@ -210,3 +210,26 @@ func TestVRFTellsThatRulesAreWalked(t *testing.T) {
 	d := again.Snapshot().Resolve(Flow{Dst: netip.MustParseAddr("2001:db8:9::5"), Oif: 9})
 	require.Equal(t, []any{Errno(0), int32(3)}, []any{d.Errno, d.Link})
 }
+
+// Two VRFs got an address in the same hundredth of a second, d1 has had it for longer: it is not the owner, though its local
+// route is the only one in table local (C4).
+func TestOwnerOfAnAddressInSeveralDomains(t *testing.T) {
+	f := enslaved(t)
+	mustUpdate(t, f, func(tx *Txn) error {
+		return errors.Join(tx.SetLink(vrf(8, "blue", 200)), tx.AddAddress(address(3, "10.7.0.1/24")), tx.AddAddress(address(8, "10.7.0.1/24")),
+			tx.AddAddress(address(9, "10.7.0.1/24")))
+	})
+	st := f.Snapshot().State()
+	for i := range st.Addresses {
+		if a := &st.Addresses[i]; a.Local == netip.MustParseAddr("10.7.0.1") {
+			a.Created = 50
+			if a.Link == 3 {
+				a.Created = 1
+			}
+		}
+	}
+	again := New(Config{})
+	mustUpdate(t, again, func(tx *Txn) error { return tx.Load(st) })
+	d := again.Snapshot().Resolve(Flow{Dst: netip.MustParseAddr("224.0.0.251"), Src: netip.MustParseAddr("10.7.0.1")})
+	require.Contains(t, []int32{8, 9}, d.Link)
+}
