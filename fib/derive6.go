@@ -166,7 +166,7 @@ func (tx *Txn) deleteRoutesOf6(l *link, a *Address) {
 	if a.Flags&AddrPermanent != 0 && a.Flags&AddrNoPrefixRoute == 0 {
 		tx.cleanupPrefix6(l, a)
 	}
-	tx.forgetPrefSrc6(a.Local)
+	tx.forgetPrefSrc6(l, a.Local)
 }
 
 // cleanupPrefix6 removes the connected route of a unless a permanent address of
@@ -191,11 +191,13 @@ func (tx *Txn) cleanupPrefix6(l *link, a *Address) {
 	}
 }
 
-// forgetPrefSrc6 takes a preferred source that is no longer ours, as seen from the
-// link of the route, from all routes but those with objects (D43).
-func (tx *Txn) forgetPrefSrc6(src netip.Addr) {
+// forgetPrefSrc6 takes a preferred source that l no longer has, and that is not ours as
+// seen from the link of the route, from all routes but those with objects; before
+// Linux 6.6 from those on l (D43).
+func (tx *Txn) forgetPrefSrc6(l *link, src netip.Addr) {
+	everywhere := tx.s.kernel.AtLeast(6, 6)
 	hit := func(a *alias) bool {
-		return a.nhid == 0 && a.prefSrc == src && !tx.s.ownsAddress6(src, a.leg6().Link, false, true)
+		return a.nhid == 0 && a.prefSrc == src && (everywhere || a.uses(l.Index)) && !tx.s.ownsAddress6(src, a.leg6().Link, false, true)
 	}
 	tx.rewrite(Inet6, anyTable, hit, func(list []*alias) []*alias {
 		out := slices.Clone(list)

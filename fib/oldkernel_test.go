@@ -1,11 +1,13 @@
 package fib
 
 import (
+	"errors"
 	"net/netip"
 	"testing"
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/fibula-net/fibula/internal/conformance"
 	"github.com/fibula-net/fibula/rules"
 )
 
@@ -69,5 +71,31 @@ func TestOldKernelsCheckLinksOfNexthopsFirst(t *testing.T) {
 			return err
 		})
 		require.ErrorIs(t, err, c.want, c.kernel)
+	}
+}
+
+// Before Linux 6.6 an IPv6 address that goes was forgotten by routes on its own link alone.
+func TestOldKernelsKeepPreferredSourcesOnOtherLinks(t *testing.T) {
+	conformance.CoversEngine(t, "D43")
+	src := address(2, "2001:db8:1::1/64")
+	on := func(dst string, link int32) Route {
+		return Route{Dst: netip.MustParsePrefix(dst), PrefSrc: src.Local, Nexthops: []Nexthop{{Link: link}}}
+	}
+	for _, c := range []struct {
+		kernel KernelVersion
+		want   []netip.Addr // of the route on the address's link, and of the other
+	}{{KernelVersion{6, 1, 0}, []netip.Addr{{}, src.Local}}, {KernelVersion{6, 6, 0}, []netip.Addr{{}, {}}}} {
+		f := New(Config{Kernel: c.kernel})
+		mustUpdate(t, f, func(tx *Txn) error {
+			return errors.Join(tx.SetLink(ethernet(2, running)), tx.SetLink(ethernet(3, running)), tx.AddAddress(src),
+				tx.AddRoute(on("2001:db8:8::/48", 2), OpAdd), tx.AddRoute(on("2001:db8:9::/48", 3), OpAdd), tx.DeleteAddress(src))
+		})
+		var got []netip.Addr
+		for r := range f.Snapshot().RoutesOf(Inet6, TableMain) {
+			if r.Dst.Bits() == 48 {
+				got = append(got, r.PrefSrc)
+			}
+		}
+		require.Equal(t, c.want, got, c.kernel)
 	}
 }
