@@ -162,7 +162,12 @@ func TestMirrorHearsOfSettings(t *testing.T) {
 			{"net.ipv4.conf.default.rp_filter", "1", "+netconf inet default rp_filter 1"},
 		} {
 			ns.Sysctl(x.key, x.value)
-			assert.Equal(t, []string{x.want}, l.heard(all...), x.key)
+			heard := l.heard(all...)
+			if old := !netnstest.Kernel(t).AtLeast(6, 18); old && x.key == "net.ipv6.conf.d9.ignore_routes_with_linkdown" && len(heard) == 0 {
+				t.Logf("this kernel tells nothing of %s", x.key)
+				continue
+			}
+			assert.Equal(t, []string{x.want}, heard, x.key)
 		}
 		ns.Sysctl("net.ipv4.conf.all.forwarding", "1")
 		heard := l.heard(all...)
