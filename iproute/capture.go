@@ -19,7 +19,7 @@ import (
 // and no privilege. No secret is in it (conf/*/stable_secret is left out).
 const CaptureCommand = `d=$(mktemp -d) && (cd $d; for c in link addr '-4 rule' '-6 rule' '-4 route show table all' ` +
 	`'-6 route show table all' nexthop '-6 nexthop' 'nexthop bucket' 'neigh show nud all' addrlabel '-4 route get 127.0.0.1'; ` +
-	`do ip -N -j -d $c >ip_$(echo $c | tr ' ' _).json 2>/dev/null; done; cp /proc/net/igmp* .; uname -r >kernel.txt; ` +
+	`do ip -N -j -d $c >ip_$(echo $c | tr ' ' _).json 2>/dev/null; done; cp /proc/net/igmp* .; uname -rv >kernel.txt; ` +
 	`grep -s . /proc/sys/net/ipv[46]/fib_* /proc/sys/net/ipv4/nexthop_compat_mode /proc/sys/net/ipv6/route/skip_notify* ` +
 	`/proc/sys/net/ipv[46]/conf/*/[!s]* /proc/sys/net/ipv[46]/conf/*/s[ehr]* >sysctl.txt); tar czf capture.tar.gz -C $d . && rm -r $d`
 
@@ -31,7 +31,7 @@ const CaptureCommand = `d=$(mktemp -d) && (cd $d; for c in link addr '-4 rule' '
 //	nexthop nexthop6 bucket                 ip -j -d nexthop, -6 nexthop, nexthop bucket
 //	neigh addrlabel                         ip -j -d neighbour show nud all, addrlabel
 //	get                                     ip -j -d route get 127.0.0.1
-//	sysctl kernel igmp igmp6                sysctl -a, uname -r, /proc/net/igmp, igmp6
+//	sysctl kernel igmp igmp6                sysctl -a, uname -rv, /proc/net/igmp, igmp6
 //	rt_tables rt_protos rt_realms group …   the files of that name in /etc/iproute2
 //
 // with any ending. A name made of the words of the command (ip_-j_-6_route_show_table_all.txt)

@@ -19,11 +19,12 @@ func (c *capture) readKernel() error {
 		return err
 	}
 	if name == "" {
-		c.notes.add("no kernel file: taken to be the newest kernel that is known; add uname -r")
+		c.notes.add("no kernel file: taken to be the newest kernel that is known; add uname -rv")
 		return nil
 	}
-	for word := range strings.FieldsSeq(string(data)) { // uname -a has other words, too
-		if v, err := procnet.ParseRelease(word); err == nil {
+	words := strings.Fields(string(data))
+	for i := range words { // uname -a has other words before, too
+		if v, err := procnet.ParseRelease(strings.Join(words[i:], " ")); err == nil {
 			c.st.Kernel = v
 			return nil
 		}

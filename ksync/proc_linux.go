@@ -133,11 +133,11 @@ func hasIPv6() bool {
 	return err == nil
 }
 
-// kernelVersion is the running kernel's release.
+// kernelVersion is that of the running kernel.
 func kernelVersion() (fib.KernelVersion, error) {
 	var u unix.Utsname
 	if err := unix.Uname(&u); err != nil {
 		return fib.KernelVersion{}, fmt.Errorf("uname: %w", err)
 	}
-	return procnet.ParseRelease(unix.ByteSliceToString(u.Release[:]))
+	return procnet.ParseRelease(unix.ByteSliceToString(u.Release[:]) + " " + unix.ByteSliceToString(u.Version[:]))
 }

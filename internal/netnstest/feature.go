@@ -4,6 +4,7 @@ import (
 	"errors"
 	"io/fs"
 	"os"
+	"strings"
 	"sync"
 	"testing"
 
@@ -43,11 +44,15 @@ var (
 func Kernel(t testing.TB) fib.KernelVersion {
 	t.Helper()
 	Require(t)
-	release, err := os.ReadFile("/proc/sys/kernel/osrelease")
-	if err != nil {
-		t.Fatal(err)
+	var words string
+	for _, file := range []string{"osrelease", "version"} {
+		b, err := os.ReadFile("/proc/sys/kernel/" + file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		words += strings.TrimSpace(string(b)) + " "
 	}
-	v, err := procnet.ParseRelease(string(release))
+	v, err := procnet.ParseRelease(words)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -73,6 +73,8 @@ func TestParseRelease(t *testing.T) {
 		"6.18.44-fc": {Major: 6, Minor: 18, Patch: 44}, "6.1": {Major: 6, Minor: 1}, "6.19-rc2": {Major: 6, Minor: 19},
 		"5.10.0+": {Major: 5, Minor: 10}, "4.20.1.2-x": {Major: 4, Minor: 20, Patch: 1}, "6.18.y": {Major: 6, Minor: 18},
 		"6.18-4.7": {Major: 6, Minor: 18}, "6.1.0-13-amd64": {Major: 6, Minor: 1},
+		"6.1.0-56-cloud-amd64 #1 SMP PREEMPT_DYNAMIC Debian 6.1.192-2 (2026-10-01)": {Major: 6, Minor: 1, Patch: 192},
+		"6.18.44 #2 SMP built with 6.17.9 on 7.1.200":                               {Major: 6, Minor: 18, Patch: 44},
 	} {
 		got, err := ParseRelease(s)
 		require.NoError(t, err, s)
