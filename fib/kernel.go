@@ -11,6 +11,10 @@ import (
 // IsL3Master reports whether the link is a VRF.
 func (l *Link) IsL3Master() bool { return l.Kind == "vrf" }
 
+// groupBackport is the patch with which 6.1 got what newer releases do with nexthop
+// groups (I7, I11). 6.1.190 has neither, 6.1.192 both.
+var groupBackport = KernelVersion{6, 1, 192}
+
 // setKernel makes s answer as that kernel would (section I of the description of
 // the kernel's lookup).
 func (s *Snapshot) setKernel(k KernelVersion) {

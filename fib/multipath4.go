@@ -170,7 +170,7 @@ func (w *walk) memberAt(o *object, v uint32) int {
 	if o.Resilient {
 		return w.bucketMember(o, v)
 	}
-	late := w.s.kernel.AtLeast(6, 6)
+	late := w.s.kernel.AtLeast(6, 6, groupBackport)
 	stay, good := -1, false
 	for i := range o.members {
 		good = w.goodNeigh(&o.members[i])

@@ -144,7 +144,7 @@ func (tx *Txn) checkGroup(o *NexthopObject) error {
 	for i := range o.Group {
 		m := &o.Group[i]
 		m.Weight = max(m.Weight, 1)
-		if m.Weight > 256 && !tx.s.kernel.AtLeast(6, 12) {
+		if m.Weight > 256 && !tx.s.kernel.AtLeast(6, 12, groupBackport) {
 			return refuse(EINVAL, "weight %d of member %d: 256 is the highest before Linux 6.12", m.Weight, m.ID)
 		}
 		if slices.ContainsFunc(o.Group[:i], func(x GroupMember) bool { return x.ID == m.ID }) {

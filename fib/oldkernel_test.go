@@ -99,3 +99,36 @@ func TestOldKernelsKeepPreferredSourcesOnOtherLinks(t *testing.T) {
 		require.Equal(t, c.want, got, c.kernel)
 	}
 }
+
+// 6.1.192 weighs groups as 6.12 (I11) and treats their failed members as 6.6 (I7): without a known hash the old rule
+// leaves the failed last member open.
+func TestBackportToGroups(t *testing.T) {
+	conformance.CoversEngine(t, "I7", "I11")
+	for kernel, old := range map[KernelVersion]bool{{6, 1, 190}: true, {6, 1, 192}: false, {6, 5, 200}: true, {6, 12, 0}: false} {
+		st := twoUp(t).Snapshot().State()
+		st.Kernel = kernel
+		f := New(Config{})
+		gateway := func(id uint32, link int32, gw string) NexthopObject {
+			return NexthopObject{ID: id, Nexthop: Nexthop{Link: link, Gateway: netip.MustParseAddr(gw)}}
+		}
+		mustUpdate(t, f, func(tx *Txn) error {
+			require.NoError(t, tx.Load(st))
+			_, err1 := tx.AddNexthop(gateway(1, 2, "10.1.0.2"), OpAdd)
+			_, err2 := tx.AddNexthop(gateway(2, 3, "10.2.0.2"), OpAdd)
+			_, err3 := tx.AddNexthop(NexthopObject{ID: 5, Group: []GroupMember{{ID: 1}, {ID: 2}}}, OpAdd)
+			return errors.Join(err1, err2, err3, tx.AddRoute(Route{Dst: netip.MustParsePrefix("10.9.0.0/16"), NexthopID: 5}, OpAdd),
+				tx.SetNeighbour(Neighbour{Link: 3, Addr: netip.MustParseAddr("10.2.0.2"), State: NeighFailed}))
+		})
+		links := map[int32]bool{}
+		for _, d := range f.Snapshot().Candidates(Flow{Dst: netip.MustParseAddr("10.9.0.1")}) {
+			links[d.Link] = true
+		}
+		require.Equal(t, old, links[3], kernel)
+		require.True(t, links[2], kernel)
+		_, err := f.Update(func(tx *Txn) error {
+			_, err := tx.AddNexthop(NexthopObject{ID: 6, Group: []GroupMember{{ID: 1, Weight: 300}}}, OpAdd)
+			return err
+		})
+		require.Equal(t, old, errors.Is(err, EINVAL), kernel)
+	}
+}

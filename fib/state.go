@@ -38,10 +38,17 @@ type Multipath struct {
 // KernelVersion is a Linux release as far as behaviour depends on it.
 type KernelVersion struct{ Major, Minor, Patch int }
 
-// AtLeast reports whether v is major.minor or newer. The zero version counts as the newest.
-func (v KernelVersion) AtLeast(major, minor int) bool {
+// AtLeast reports whether v is major.minor or newer, or one of the older releases to
+// which something was carried back, from that patch on. The zero version counts as the
+// newest.
+func (v KernelVersion) AtLeast(major, minor int, back ...KernelVersion) bool {
 	if v == (KernelVersion{}) {
 		return true
+	}
+	for _, b := range back {
+		if v.Major == b.Major && v.Minor == b.Minor && v.Patch >= b.Patch {
+			return true
+		}
 	}
 	return v.Major > major || v.Major == major && v.Minor >= minor
 }
