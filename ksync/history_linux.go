@@ -59,7 +59,9 @@ func (h *history) explains(a *Answer) bool {
 	e := h.s.Explain(a.Flow)
 	object := slices.ContainsFunc(e.Steps, func(st fib.Step) bool { return st.Route != nil && h.shared(st.Route) })
 	if a.Flow.Family() == fib.Inet6 {
-		return object // every field, and with a suppressor the walk itself
+		// Of an object every field, and with a suppressor the walk itself.
+		return object || h.mixesPreferences(e.Route) &&
+			!slices.ContainsFunc(a.Differences, func(d Difference) bool { return d.Field != "pref" })
 	}
 	return !slices.ContainsFunc(a.Differences, func(d Difference) bool {
 		switch d.Field {
@@ -99,6 +101,15 @@ func (h *history) mixesMulticast(r *fib.Route) bool {
 		}
 	}
 	return false
+}
+
+// mixesPreferences reports whether the legs of an IPv6 route have several: the
+// reply through a leg names the preference of the leg that won on score when that
+// leg was first used (D4a).
+func (h *history) mixesPreferences(r *fib.Route) bool {
+	return r != nil && slices.ContainsFunc(h.st.Routes, func(o fib.Route) bool {
+		return o.Dst == r.Dst && o.Src == r.Src && o.Table == r.Table && o.Priority == r.Priority && o.Pref != r.Pref
+	})
 }
 
 func infoOf(r *fib.Route) string {
