@@ -176,3 +176,16 @@ func TestVerifyGivesUpOnANamespaceWithoutRest(t *testing.T) {
 	require.ErrorIs(t, err, ksync.ErrUnstable)
 	assert.Zero(t, r.Differ, "nothing is proven")
 }
+
+// What earlier queries left behind where routes share an entry is no disagreement.
+func TestVerifyKnowsWhatQueriesLeaveBehind(t *testing.T) {
+	t.Parallel()
+	ns := busy(t)
+	ns.Batch("nexthop add id 5 via 10.0.1.9 dev d1", "nexthop add id 6 via 2001:db8:1::9 dev d1",
+		"route add 10.21.0.0/16 nhid 5 mtu 1111", "route add 10.22.0.0/16 nhid 5", "route add 239.0.0.0/8 nhid 5",
+		"-6 route add 2001:db8:21::/48 nhid 6 metric 7", "-6 route add 2001:db8:22::/48 nhid 6",
+		"-6 route add 2001:db8:31::/48 via 2001:db8:1::9 dev d1", "-6 route append 2001:db8:31::/48 via 2001:db8:2::9 dev d2 pref high")
+	r := verify(t, ns, ksync.VerifyOptions{Flows: 20_000, Seed: 2})
+	assert.Zero(t, r.Differ, "%+v", r.Groups)
+	assert.Positive(t, r.History)
+}
