@@ -35,13 +35,11 @@ func TestCases(t *testing.T) {
 	if recording.on() {
 		t.Cleanup(func() { recording.write(t) }) // after the last case
 	}
-	replayAll(t, recordedCases(t))
-}
-
-// TestVRFCases does the same with the cases about VRFs.
-func TestVRFCases(t *testing.T) {
-	netnstest.Need(t, netnstest.VRF)
-	replayAll(t, vrfCases(t))
+	cases := recordedCases(t)
+	if netnstest.Has(t, netnstest.VRF) {
+		cases = append(cases, vrfCases(t)...)
+	}
+	replayAll(t, cases)
 }
 
 func replayAll(t *testing.T, cases []acceptanceCase) {
