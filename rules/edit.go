@@ -50,12 +50,11 @@ func (l *List) Add(q Request, flags AddFlags) (*List, Rule, error) {
 		r.Table = free
 	}
 	at := l.upperBound(r.Priority)
-	next := &List{family: r.Family, entries: make([]*Entry, 0, l.Len()+1)}
+	next := make([]*Entry, 0, l.Len()+1)
 	if l != nil {
-		next.entries = append(next.entries, l.entries...)
+		next = append(next, l.entries...)
 	}
-	next.entries = slices.Insert(next.entries, at, &Entry{Rule: r})
-	return next, r, nil
+	return made(r.Family, slices.Insert(next, at, &Entry{Rule: r})), r, nil
 }
 
 // Delete returns the list without the first rule that agrees with everything the
@@ -74,9 +73,9 @@ func (l *List) Delete(q Request) (*List, Rule, error) {
 	}
 	for i := from; i < to; i++ {
 		if found := &l.entries[i].Rule; agrees(found, &r, attrs) {
-			next := &List{family: l.family, entries: make([]*Entry, 0, len(l.entries)-1)}
-			next.entries = append(append(next.entries, l.entries[:i]...), l.entries[i+1:]...)
-			return next, *found, nil
+			next := make([]*Entry, 0, len(l.entries)-1)
+			next = append(append(next, l.entries[:i]...), l.entries[i+1:]...)
+			return made(l.family, next), *found, nil
 		}
 	}
 	return l, Rule{}, refuse(errno.ENOENT, "rule %q: no rule agrees with it", r)

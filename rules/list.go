@@ -15,6 +15,7 @@ import (
 type List struct {
 	family  Family
 	entries []*Entry // sorted by Priority; entries are never changed once here
+	dissect bool     // RequiresDissection, which every IPv4 input lookup asks
 }
 
 // Entry is a rule in a list, with the links to which its names are bound.
@@ -50,14 +51,14 @@ func Initial(f Family) *List {
 // the order given. Nothing is checked: a kernel has accepted these rules.
 // All names are detached until Bind. The slice is not kept. O(n log n).
 func Load(f Family, rs []Rule) *List {
-	l := &List{family: f, entries: make([]*Entry, 0, len(rs))}
+	entries := make([]*Entry, 0, len(rs))
 	for _, r := range rs {
 		if r.Family == f {
-			l.entries = append(l.entries, &Entry{Rule: r.normal()})
+			entries = append(entries, &Entry{Rule: r.normal()})
 		}
 	}
-	slices.SortStableFunc(l.entries, func(a, b *Entry) int { return cmp.Compare(a.Priority, b.Priority) })
-	return l
+	slices.SortStableFunc(entries, func(a, b *Entry) int { return cmp.Compare(a.Priority, b.Priority) })
+	return made(f, entries)
 }
 
 // Family returns the family of the list; 0 for an empty list made without one.
@@ -121,13 +122,12 @@ func (l *List) IsPartOfInitial() bool {
 
 // RequiresDissection reports whether IPv4 input lookups carry protocol and
 // ports (0.3): whether any rule requires it.
-func (l *List) RequiresDissection() bool {
-	for i := range l.Len() {
-		if l.entries[i].RequiresDissection() {
-			return true
-		}
-	}
-	return false
+func (l *List) RequiresDissection() bool { return l != nil && l.dissect }
+
+// made is the list of entries that are complete.
+func made(f Family, entries []*Entry) *List {
+	dissect := slices.ContainsFunc(entries, func(e *Entry) bool { return e.RequiresDissection() })
+	return &List{family: f, entries: entries, dissect: dissect}
 }
 
 // Bind returns the list with every interface name resolved anew, and l itself
@@ -160,7 +160,7 @@ func (l *List) Bind(lookup func(name string) (index int32, l3master bool)) *List
 	if bound == nil {
 		return l
 	}
-	return &List{family: l.family, entries: bound}
+	return made(l.family, bound)
 }
 
 // Target returns the position at which the walk goes on when rule i, a goto,
