@@ -49,11 +49,11 @@ func (tx *Txn) newAddress(op string, a Address, replace bool) error {
 	at := slices.IndexFunc(list, same)
 	switch {
 	case at < 0:
-		return wrapError(op, name, add(a))
+		return wrapOp(op, name, add(a))
 	case !replace:
 		return opError(op, name, refuse(EEXIST, "link %s has this address", l.Name))
 	}
-	change(tx.ownLink(a.Link), at, a)
+	change(l, at, a)
 	return nil
 }
 
@@ -63,8 +63,7 @@ func (tx *Txn) newAddress(op string, a Address, replace bool) error {
 // ends on the link (E5). Routes that prefer the address as their source fall (E4)
 // or forget it (D43).
 //
-// bits < 0 means any length; IPv6 needs one. Of a, only Link, Local and Prefix
-// matter, so an address may be given as it was added; for IPv4 a Prefix with
+// A zero Prefix means any length. Of a, only Link, Local and Prefix matter, so an address may be given as it was added; for IPv4 a Prefix with
 // another address must be its peer's network.
 //
 // Possible errors, as *[OpError]: ENODEV, EADDRNOTAVAIL; [ErrTxnDone].
@@ -100,13 +99,6 @@ func (tx *Txn) DeleteAddress(a Address) error {
 		}
 	}
 	return opError(op, name, refuse(EADDRNOTAVAIL, "link %s does not have this address", l.Name))
-}
-
-func wrapError(op, name string, err error) error {
-	if err == nil {
-		return nil
-	}
-	return opError(op, name, err)
 }
 
 func addressName(a *Address) string {
@@ -251,17 +243,23 @@ func (tx *Txn) announceAddr4(l *link, at int) {
 	tx.syncUp4(l, FlagDead)
 }
 
+// changeAddr4 changes what NLM_F_REPLACE may: lifetimes, protocol and metric.
 func (tx *Txn) changeAddr4(l *link, at int, a Address) {
+	const lifetime = AddrPermanent | AddrDeprecated
+	n := l.addrs4[at]
+	n.Metric, n.Protocol, n.ValidLft, n.PreferredLft = a.Metric, a.Protocol, a.ValidLft, a.PreferredLft
+	n.Flags = n.Flags&^lifetime | a.Flags&lifetime
+	if n == l.addrs4[at] {
+		return
+	}
+	l = tx.ownLink(l.Index)
 	old := &l.addrs4[at]
 	sub := subnetOf4(old)
 	if old.Metric != a.Metric && l.Up() && sub.connected && old.Flags&(AddrSecondary|AddrNoPrefixRoute) == 0 {
 		tx.addDerived4(l, networkType(l), sub.net, old.Local, a.Metric)
 		tx.deleteDerived4(l, networkType(l), sub.net, old.Local, old.Metric)
 	}
-	const lifetime = AddrPermanent | AddrDeprecated
-	old.Metric, old.Protocol = a.Metric, a.Protocol
-	old.ValidLft, old.PreferredLft = a.ValidLft, a.PreferredLft
-	old.Flags = old.Flags&^lifetime | a.Flags&lifetime
+	*old = n
 }
 
 // removeAddr4 takes an address out of l's list (E3–E5). dead: the link itself is

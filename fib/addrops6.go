@@ -102,8 +102,10 @@ func (tx *Txn) changeAddr6(l *link, at int, a Address) {
 	if n.Prefix.Addr() != old.Prefix.Addr() && old.hasPeer() {
 		tx.underive6(l, TableMain, old.Prefix, isPrefixRoute6)
 	}
-	l.addrs6[at] = n
-	tx.dirty = true
+	if n != old {
+		l = tx.ownLink(l.Index)
+		l.addrs6[at] = n
+	}
 	switch {
 	case n.Flags&AddrNoPrefixRoute == 0:
 		tx.changePrefix6(l, &n, own6(&n), had)

@@ -81,3 +81,11 @@ func opError(op, object string, err error) error {
 	}
 	return &OpError{Op: op, Object: object, Err: err}
 }
+
+// wrapOp is opError for an operation that may have succeeded.
+func wrapOp(op, object string, err error) error {
+	if err == nil {
+		return nil
+	}
+	return opError(op, object, err)
+}

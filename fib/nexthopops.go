@@ -2,6 +2,7 @@ package fib
 
 import (
 	"maps"
+	"reflect"
 	"slices"
 )
 
@@ -38,6 +39,9 @@ func (tx *Txn) AddNexthop(o NexthopObject, flags AddFlags) (id uint32, err error
 			return 0, opError(op, objectName(o.ID), err)
 		}
 	}
+	if old != nil && old.equal(n) {
+		return o.ID, nil
+	}
 	tx.putObject(n, old)
 	return o.ID, nil
 }
@@ -68,6 +72,14 @@ func (tx *Txn) ownObjects() {
 		tx.s.objects, tx.owned.objects = maps.Clone(tx.s.objects), true
 	}
 	tx.dirty = true
+}
+
+// equal reports whether putting n in the place of o changes nothing.
+func (o *object) equal(n *object) bool {
+	if n.Resilient {
+		return false // its buckets would be filled anew
+	}
+	return reflect.DeepEqual(o.NexthopObject, n.NexthopObject)
 }
 
 // putObject enters an object in place of another and brings the groups with it up

@@ -89,7 +89,7 @@ func (tx *Txn) DeleteRoute(r Route) error {
 	} else {
 		err = tx.deleteRoute6(k, &r)
 	}
-	return wrapOp(op, &r, err)
+	return wrapOp(op, r.String(), err)
 }
 
 // checkDelete is what a deletion must have right, as an addition must, before any
@@ -106,13 +106,6 @@ func (tx *Txn) checkDelete(r *Route) error {
 		return refuse(EINVAL, "there is no nexthop object %d", r.NexthopID)
 	}
 	return nil
-}
-
-func wrapOp(op string, r *Route, err error) error {
-	if err == nil {
-		return nil
-	}
-	return opError(op, r.String(), err)
 }
 
 // normalRoute fills in what a request leaves to the kernel.
