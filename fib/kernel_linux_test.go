@@ -4,7 +4,6 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"net/netip"
 	"slices"
 	"strings"
 	"testing"
@@ -322,6 +321,3 @@ func errnoOf(err error) fib.Errno {
 	}
 	return e
 }
-
-func addrOf(s string) netip.Addr     { return netip.MustParseAddr(s) }
-func prefixOf(s string) netip.Prefix { return netip.MustParsePrefix(s) }

@@ -124,7 +124,7 @@ var twinCases = []struct {
 			w.route(with(unicast("10.9.0.0/24", "10.1.0.2"), from4(a), inTable(77)), fib.OpAdd)
 		}
 	}},
-	{"E1: multicast, broadcast and 0/8 addresses", func(w *twin) {
+	{"E1: multicast and broadcast addresses, and those that begin with 0", func(w *twin) {
 		for _, a := range []string{"224.0.0.1/24", "255.255.255.255/25", "0.0.0.5/8", "0.1.2.3/24", "255.255.255.254/24"} {
 			w.addr(0, a)
 		}
