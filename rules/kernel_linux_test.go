@@ -45,6 +45,9 @@ func skip(t *testing.T, why error) {
 
 func newKernel(t *testing.T) *kernel {
 	t.Helper()
+	if testing.Short() {
+		t.Skip("asks the kernel, which takes long")
+	}
 	// Never unlocked: the runtime ends the thread, and with it the namespace.
 	runtime.LockOSThread()
 	if err := unix.Unshare(unix.CLONE_NEWNET); err != nil {
