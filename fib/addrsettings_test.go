@@ -78,3 +78,23 @@ func TestKeepAddrOnDownKeepsPermanentAddresses(t *testing.T) {
 		require.NotContains(t, left, local.Local)
 	}
 }
+
+// A route may prefer an address as its source once it is in use: after the search for
+// duplicates, or at once if it is optimistic (D53).
+func TestPreferredSourceIsInUse(t *testing.T) {
+	for flags, refused := range map[AddrFlags]error{0: nil, AddrTentative: EINVAL, AddrTentative | AddrOptimistic: nil} {
+		f := twoUp(t)
+		a := address(2, "2001:db8:5::1/64")
+		a.Flags |= flags
+		r := Route{Table: TableMain, Dst: netip.MustParsePrefix("2001:db8:9::/48"), Type: TypeUnicast, PrefSrc: a.Local, Nexthops: []Nexthop{{Link: 2}}}
+		_, err := f.Update(func(tx *Txn) error { return errors.Join(tx.AddAddress(a), tx.AddRoute(r, OpAdd)) })
+		if refused == nil {
+			require.NoError(t, err, "flags %#x", flags)
+			continue
+		}
+		require.ErrorIs(t, err, refused, "flags %#x", flags)
+		mustUpdate(t, f, func(tx *Txn) error {
+			return errors.Join(tx.AddAddress(a), tx.ConfirmAddress(2, a.Local), tx.AddRoute(r, OpAdd))
+		})
+	}
+}

@@ -142,7 +142,7 @@ func (tx *Txn) tableLookup6(table TableID, src netip.Addr, n *Nexthop, strict bo
 
 // ownsAddress6 reports whether an address is ours, seen from a link: of the same
 // L3 domain, and unless anyLink is set a link-local one only on that link itself.
-// A settled address is not tentative.
+// A settled address is not tentative, unless it is optimistic.
 func (s *Snapshot) ownsAddress6(a netip.Addr, dev int32, anyLink, settled bool) bool {
 	domain := s.masterOf(dev)
 	for i, l := range s.links {
@@ -151,7 +151,7 @@ func (s *Snapshot) ownsAddress6(a netip.Addr, dev int32, anyLink, settled bool) 
 		}
 		for j := range l.addrs6 {
 			b := &l.addrs6[j]
-			if b.Local == a && !(settled && b.Flags&AddrTentative != 0) &&
+			if b.Local == a && !(settled && b.Flags&(AddrTentative|AddrOptimistic) == AddrTentative) &&
 				(anyLink || i == dev || b.Scope != ScopeLink && b.Scope != ScopeHost) {
 				return true
 			}
