@@ -244,8 +244,10 @@ func (d *diff) candidates(f fib.Flow) {
 	}
 }
 
-// forget makes the kernel drop the entries that it resolved (C15, D22a).
+// forget makes the kernel drop the entries that it resolved (C15, D22a), and what
+// it still counts of routes that are gone.
 func (d *diff) forget() {
+	ksync.GracePeriod()
 	d.ns.Sysctl("net.ipv4.route.flush", "1")
 	d.ns.Batch("-6 route add blackhole 2001:db8:dead::/48 table 4000", "-6 route del blackhole 2001:db8:dead::/48 table 4000")
 }

@@ -9,6 +9,9 @@ import (
 // Ask is what Verify asks of one flow.
 func Ask(s *fib.Snapshot, q *Querier, f fib.Flow) (Answer, error) { return ask(s, q, f) }
 
+// GracePeriod waits as Verify does.
+func GracePeriod() { gracePeriod() }
+
 // LeftByEarlierQueries is what Verify makes of such an answer.
 func LeftByEarlierQueries(s *fib.Snapshot, a *Answer) bool {
 	return newHistory(s, s.State()).explains(a)

@@ -273,6 +273,7 @@ func (v *verifier) again(ctx context.Context, q *Querier, flows []fib.Flow) (res
 		return false, nil, fmt.Errorf("%v: %w", v.opt.NetNS, err)
 	}
 	defer w.close()
+	gracePeriod()
 	before, err := v.load(ctx)
 	if err != nil {
 		return false, nil, err

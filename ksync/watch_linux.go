@@ -71,6 +71,13 @@ func cached(m rtnl.Message) bool {
 	return m.Type == rtnl.RTM_NEWROUTE && errors.Is(rtnl.DecodeRoute(m, &r, nil), rtnl.ErrSkip)
 }
 
+// gracePeriod waits until the kernel has let go of what was deleted, or refused: until
+// then it still counts, for one, the routes with realms (C31).
+func gracePeriod() {
+	const global = 1                                          // MEMBARRIER_CMD_GLOBAL
+	_, _, _ = unix.Syscall(unix.SYS_MEMBARRIER, global, 0, 0) // a kernel without it waits for nothing
+}
+
 // sameAnswers reports whether two scans found the same, as far as answers depend
 // on it.
 func sameAnswers(a, b *fib.State) bool {
