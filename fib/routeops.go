@@ -309,12 +309,17 @@ func (tx *Txn) matchesDelete4(a *alias, r *Route) bool {
 		}
 		return len(a.legs) > 0 && matchesLeg4(&a.legs[0], &want)
 	}
-	// The kernel walks the legs of the route, not those of the request.
-	if len(a.legs) > len(r.Nexthops) {
+	// The kernel walks the legs of the route, not those of the request. A route
+	// that needs no leg has one there, without a link.
+	legs := a.legs
+	if len(legs) == 0 {
+		legs = []Nexthop{{}}
+	}
+	if len(legs) > len(r.Nexthops) {
 		return false
 	}
-	for i := range a.legs {
-		if !matchesLeg4(&a.legs[i], &r.Nexthops[i]) {
+	for i := range legs {
+		if !matchesLeg4(&legs[i], &r.Nexthops[i]) {
 			return false
 		}
 	}

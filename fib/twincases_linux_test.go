@@ -1,6 +1,7 @@
 package fib_test
 
 import (
+	"net/netip"
 	"testing"
 
 	"github.com/fibula-net/fibula/fib"
@@ -29,6 +30,15 @@ var twinCases = []struct {
 		w.unroute(unicast("10.9.0.0/24", "10.2.0.2", "10.1.0.2"))
 		w.unroute(two)
 		w.unroute(two)
+	}},
+	{"B8: a route that needs no leg has one without a link", func(w *twin) {
+		reject := fib.Route{Dst: netip.MustParsePrefix("10.9.0.0/24"), Table: fib.TableMain, Type: fib.TypeUnreachable, Protocol: fib.ProtoBoot}
+		w.route(reject, fib.OpAdd)
+		w.unroute(with(unicast("10.9.0.0/24", "10.1.0.2", "10.2.0.2"), typed(0)))
+		w.unroute(with(unicast("10.9.0.0/24", "10.1.0.2"), typed(0)))
+		bare := with(unicast("10.9.0.0/24", "10.1.0.2", "10.2.0.2"), typed(0))
+		bare.Nexthops[0] = fib.Nexthop{Weight: 1}
+		w.unroute(bare)
 	}},
 	{"B8: realms of legs count", func(w *twin) {
 		two := unicast("10.9.0.0/24", "10.1.0.2", "10.2.0.2")

@@ -15,12 +15,12 @@ func (g confGen) corners(c *randomConf) {
 // defaults adds equal default routes, among which the state of the neighbours
 // chooses (B18).
 func (g confGen) defaults(c *randomConf) {
-	table, tos := pickOf(g, "", "", " table 50"), pickOf(g, "", "", " tos 0x10")
+	table, tos := pickOf(g, "", "", "", " table 50"), pickOf(g, "", "", "", " tos 0x10")
 	for range 2 + g.IntN(2) {
 		i := g.IntN(confLinks)
 		gw := fmt.Sprintf("10.%d.0.%d", i+1, 9+g.IntN(2))
 		c.v4 = append(c.v4, fmt.Sprintf("route append default via %s dev d%d metric 0%s%s", gw, i, tos, table))
-		if g.one(2) {
+		if !g.one(4) {
 			c.v4 = append(c.v4, fmt.Sprintf("neigh replace %s dev d%d lladdr 02:00:00:00:00:77 nud %s", gw, i, pickOf(g, "failed", "failed", "stale", "noarp", "reachable")))
 		}
 	}
