@@ -224,7 +224,7 @@ func (d *diff) alone(f fib.Flow) (known, differs bool) {
 	if len(a.Differences) == 0 {
 		return true, false
 	}
-	if f.Family() == fib.Inet6 && ksync.LeftByEarlierQueries(d.s, &a) {
+	if f.Family() == fib.Inet6 && ksync.LeftByThisQuery(d.s, &a) {
 		return false, false
 	}
 	if d.differ++; len(d.wrong) < 5 {

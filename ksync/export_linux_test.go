@@ -2,6 +2,7 @@ package ksync
 
 import (
 	"context"
+	"fmt"
 
 	"github.com/fibula-net/fibula/fib"
 )
@@ -12,9 +13,16 @@ func Ask(s *fib.Snapshot, q *Querier, f fib.Flow) (Answer, error) { return ask(s
 // GracePeriod waits as Verify does.
 func GracePeriod() { gracePeriod() }
 
-// LeftByEarlierQueries is what Verify makes of such an answer.
-func LeftByEarlierQueries(s *fib.Snapshot, a *Answer) bool {
-	return newHistory(s, s.State()).explains(a)
+// LeftByThisQuery reports whether what differs can come from a route that the same
+// walk met before: several of them share nexthop objects (D22a).
+func LeftByThisQuery(s *fib.Snapshot, a *Answer) bool {
+	h, met := newHistory(s, s.State()), map[string]bool{}
+	for _, st := range s.Explain(a.Flow).Steps {
+		if st.Route != nil && h.shared(st.Route) {
+			met[fmt.Sprint(st.Table, st.Prefix, st.Route.Src, st.Route.Priority)] = true
+		}
+	}
+	return len(met) > 1 && h.explains(a)
 }
 
 // Shrink is how Verify shrinks.

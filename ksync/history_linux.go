@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"github.com/fibula-net/fibula/fib"
+	"github.com/fibula-net/fibula/rules"
 )
 
 // history knows which routes share a resolved entry in the kernel. A reply is made
@@ -59,9 +60,17 @@ func (h *history) explains(a *Answer) bool {
 	e := h.s.Explain(a.Flow)
 	object := slices.ContainsFunc(e.Steps, func(st fib.Step) bool { return st.Route != nil && h.shared(st.Route) })
 	if a.Flow.Family() == fib.Inet6 {
-		// Of an object every field, and with a suppressor the walk itself.
-		return object || h.mixesPreferences(e.Route) &&
-			!slices.ContainsFunc(a.Differences, func(d Difference) bool { return d.Field != "pref" })
+		return !slices.ContainsFunc(a.Differences, func(d Difference) bool {
+			switch d.Field {
+			case "pref":
+				return !object && !h.mixesPreferences(e.Route)
+			case "oif", "gateway": // an object's own, but a suppressor judges by its copy
+				return !object || !h.suppresses()
+			case "errno", "fibmatch errno": // a copy of a deleted route leads nowhere
+				return !object || !h.suppresses() && d.Kernel != fib.ENETUNREACH.Name()
+			}
+			return !object
+		})
 	}
 	return !slices.ContainsFunc(a.Differences, func(d Difference) bool {
 		switch d.Field {
@@ -73,6 +82,13 @@ func (h *history) explains(a *Answer) bool {
 			return !h.ruleRealms()
 		}
 		return true
+	})
+}
+
+// suppresses reports whether an IPv6 rule has a suppressor.
+func (h *history) suppresses() bool {
+	return slices.ContainsFunc(h.st.Rules, func(r rules.Rule) bool {
+		return r.Family == fib.Inet6 && (r.SuppressPrefixLength.Set || r.SuppressIfGroup.Set)
 	})
 }
 
