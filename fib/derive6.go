@@ -281,6 +281,26 @@ func (tx *Txn) syncUp6(l *link, flags NexthopFlags) {
 	})
 }
 
+// changeMTU6 follows a link whose MTU was old and now is mtu: a route through it that
+// has an MTU of its own loses what exceeds the link's, and grows with it where both
+// were the same, unless its MTU is locked (E17).
+func (tx *Txn) changeMTU6(dev int32, old, mtu uint32) {
+	tx.swapAliases(func(a *alias) *alias {
+		if a.fam != Inet6 || a.metrics == nil || a.metrics.Values[MetricLock]&(1<<MetricMTU) != 0 ||
+			!slices.ContainsFunc(tx.s.legs6(a), func(n Nexthop) bool { return n.Link == dev }) {
+			return nil
+		}
+		have := a.metrics.Values[MetricMTU]
+		if have == mtu || have < mtu && (have != old || have == 0) {
+			return nil
+		}
+		c, m := *a, *a.metrics
+		m.Values[MetricMTU] = mtu
+		c.metrics = &m
+		return &c
+	})
+}
+
 // disable6 is what IPv6 does when a link goes down or away (E12, E14, E16): its
 // routes go, and its addresses unless keep_addr_on_down keeps them.
 func (tx *Txn) disable6(l *link, ev linkEvent) {

@@ -332,10 +332,11 @@ func (w *twin) loopback() {
 }
 
 // mtu takes IPv6 from a link, or gives it back.
-func (w *twin) mtu() {
-	i := w.r.IntN(numLinks)
+func (w *twin) mtu() { w.linkMTU(w.r.IntN(numLinks), oneOf[uint32](w.r, 1200, 1400, 1400, 1500, 9000)) }
+
+func (w *twin) linkMTU(i int, mtu uint32) {
 	l := w.links[firstLink+int32(i)]
-	l.MTU = oneOf[uint32](w.r, 1200, 1400, 1400)
+	l.MTU = mtu
 	w.ns.IP(fmt.Sprintf("link set d%d mtu %d", i, l.MTU))
 	if had := l.NoInet6; had != (l.MTU < 1280) {
 		if l.NoInet6 = !had; had {

@@ -104,7 +104,10 @@ func (w *twin) object() uint32 {
 
 // metrics are of a route, some beyond the bounds that the kernel has for them.
 func (w *twin) metrics() fib.Metrics {
-	m := metricsOf(fib.MetricMTU, 1400)
+	m := metricsOf(fib.MetricMTU, oneOf[uint32](w.r, 1300, 1400, 1500))
+	if chance(w.r, 20) {
+		m.Values[fib.MetricLock] = 1 << fib.MetricMTU
+	}
 	if chance(w.r, 30) {
 		m = metricsOf(oneOf(w.r, fib.MetricMTU, fib.MetricAdvMSS, fib.MetricHopLimit, fib.MetricFeatures), oneOf[uint32](w.r, 1, 255, 1<<16, 1<<20))
 	}

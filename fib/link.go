@@ -46,6 +46,13 @@ func (l *Link) Up() bool { return l.Flags&LinkUp != 0 }
 // and LOWER_UP are both clear (E8).
 func (l *Link) Carrier() bool { return l.Flags&(LinkRunning|LinkLowerUp) != 0 }
 
+func (l *Link) mtu6() uint32 {
+	if l.MTU6 != 0 {
+		return l.MTU6
+	}
+	return l.MTU
+}
+
 // Conf4 is net.ipv4.conf of one link, of "all" or of "default".
 type Conf4 struct {
 	Forwarding, AcceptLocal, RouteLocalnet, SrcValidMark, SendRedirects, SharedMedia bool

@@ -23,7 +23,7 @@ const stateFlags = LinkUp | LinkRunning | LinkLowerUp
 // it takes l in place of what is known, with every consequence that a kernel
 // draws. Rules follow names (A18). Going up and down, gaining and losing the
 // carrier, joining and leaving a VRF take routes, addresses, nexthop objects and
-// neighbours along (E7–E16, L25–L28); of several changes in one call, the VRF
+// neighbours along (E7–E16, L25–L28), another MTU those of IPv6 routes (E17); of several changes in one call, the VRF
 // comes first. The first VRF brings its rules (L2).
 //
 // lo gets 127.0.0.1/8 and ::1 when it comes up, as in a kernel; other links get no
@@ -117,6 +117,12 @@ func (tx *Txn) changeLink(cur *link, l *Link) {
 		cur.Groups4 = slices.Clone(old.Groups4)
 	}
 	tx.bindRules()
+	if old.MTU != l.MTU && !old.NoInet6 && !l.NoInet6 {
+		tx.changeMTU6(l.Index, old.mtu6(), l.MTU)
+		if l.MTU6 == old.MTU6 {
+			cur.MTU6 = 0
+		}
+	}
 	if old.NoInet6 && !l.NoInet6 && cur.Up() {
 		tx.enable6(cur)
 	}

@@ -40,6 +40,25 @@ var twinCases = []struct {
 		bare.Nexthops[0] = fib.Nexthop{Weight: 1}
 		w.unroute(bare)
 	}},
+	{"E17: the MTU of IPv6 routes follows the link's", func(w *twin) {
+		o := object(5, "2001:db8:1::2")
+		w.addObject(o, fib.Create)
+		two := unicast("2001:db8:1:3::/64", "2001:db8:1::2", "2001:db8:2::2")
+		for i, r := range []fib.Route{unicast("2001:db8:8::/64", "2001:db8:1::2"), unicast("2001:db8:9::/64", "2001:db8:2::2"), two,
+			by(unicast("2001:db8:a::/64"), 5), with(unicast("2001:db8:b::/64"), typed(fib.TypeBlackhole)), unicast("10.9.0.0/16", "10.1.0.2")} {
+			for j, mtu := range []uint32{1300, 1400, 1500, 9000, 0} {
+				r.Priority, r.TOS = uint32(100*i+j+1), 0
+				r.Metrics = metricsOf(fib.MetricMTU, mtu)
+				w.route(r, fib.OpAdd)
+				r.Priority += 50
+				r.Metrics.Values[fib.MetricLock] = 1 << fib.MetricMTU
+				w.route(r, fib.OpAdd)
+			}
+		}
+		for _, mtu := range []uint32{1400, 1450, 1280, 9000, 1200, 1500} {
+			w.linkMTU(0, mtu)
+		}
+	}},
 	{"B8: realms of legs count", func(w *twin) {
 		two := unicast("10.9.0.0/24", "10.1.0.2", "10.2.0.2")
 		two.Nexthops[1].Realms = 5
