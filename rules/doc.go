@@ -7,9 +7,11 @@
 // Request, a rule as an RTM_NEWRULE message carries it, and answer as a kernel
 // does, errno included. Match tests one rule against a Flow and names the
 // selector that failed. The walk itself (lookups in tables, goto, suppressors)
-// belongs to package fib, which asks Match, Target and Suppresses.
+// belongs to package fib, which asks Match or Next, Target and Suppresses.
 //
-// The matcher here is the literal one: rule after rule, selector after selector,
-// in the kernel's order. Numbers in parentheses, such as (A13), are those of the
-// reference of kernel behaviour.
+// Match is the literal matcher: selector after selector, in the kernel's order. Next
+// is the compiled one: it finds the rule at which a walk with Match would stop, at a
+// cost that hardly grows with the number of rules. What it finds it compares with
+// Match, so that its index can only leave out what does not match. Numbers in
+// parentheses, such as (A13), are those of the reference of kernel behaviour.
 package rules

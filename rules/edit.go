@@ -1,8 +1,6 @@
 package rules
 
 import (
-	"slices"
-
 	"github.com/fibula-net/fibula/internal/errno"
 )
 
@@ -15,17 +13,21 @@ type AddFlags struct {
 	// for an IPv4 rule with table 0 (A7); false when all are taken. nil refuses
 	// such rules as if all were.
 	FreeTable func() (id uint32, ok bool)
+
+	// Link binds the new rule's names as Bind does; nil leaves them detached.
+	Link func(name string) (index int32, l3master bool)
 }
 
 // Add returns the list with the requested rule after all others of its priority
 // (A1), and the rule as it was stored: with its default priority (A2), its
-// table (A7) and normalised. Its names are detached until Bind. l is unchanged.
+// table (A7) and normalised. l is unchanged.
 //
 // Errors are *Error: EAFNOSUPPORT for another family, EEXIST with flags.Excl for
 // a duplicate (A4), EINVAL and ERANGE for values that a kernel refuses (A6),
 // ENOBUFS when FreeTable has nothing. Checked in the kernel's order, so that a
-// request with several faults gets the kernel's errno. O(n) in the list's length
-// for one pointer per rule, plus the rules of the same priority.
+// request with several faults gets the kernel's errno. O(√n) at most: one
+// page of rules and the list of pages are copied; with flags.Excl also the rules of the same priority, of a long
+// list only those that share the request's rarest address, link, mark, uid or port.
 func (l *List) Add(q Request, flags AddFlags) (*List, Rule, error) {
 	r, attrs, err := l.prepare(&q)
 	if err != nil {
@@ -33,7 +35,7 @@ func (l *List) Add(q Request, flags AddFlags) (*List, Rule, error) {
 	}
 	if flags.Excl {
 		if i, ok := l.duplicate(&r, attrs); ok {
-			return l, Rule{}, refuse(errno.EEXIST, "rule %q: the list has %q", r, l.entries[i].Rule)
+			return l, Rule{}, refuse(errno.EEXIST, "rule %q: the list has %q", r, l.At(i).Rule)
 		}
 	}
 	if err := checkSelectors(&q, attrs); err != nil {
@@ -49,19 +51,19 @@ func (l *List) Add(q Request, flags AddFlags) (*List, Rule, error) {
 		}
 		r.Table = free
 	}
-	at := l.upperBound(r.Priority)
-	next := make([]*Entry, 0, l.Len()+1)
-	if l != nil {
-		next = append(next, l.entries...)
+	e := &Entry{Rule: r}
+	if flags.Link != nil {
+		e.bind(flags.Link)
 	}
-	return made(r.Family, slices.Insert(next, at, &Entry{Rule: r})), r, nil
+	return l.inserted(e), r, nil
 }
 
 // Delete returns the list without the first rule that agrees with everything the
 // request carries (A5), and that rule. Action and table 0 agree with any, and a
 // goto's target and Not are not compared. l is unchanged.
 //
-// Errors are *Error: ENOENT if no rule agrees, else as for Add. O(n).
+// Errors are *Error: ENOENT if no rule agrees, else as for Add. It costs what Add
+// does with flags.Excl; a request without priority looks at rules of all priorities.
 func (l *List) Delete(q Request) (*List, Rule, error) {
 	r, attrs, err := l.prepare(&q)
 	if err != nil {
@@ -71,12 +73,8 @@ func (l *List) Delete(q Request) (*List, Rule, error) {
 	if attrs&AttrPriority != 0 {
 		from, to = l.lowerBound(r.Priority), l.upperBound(r.Priority)
 	}
-	for i := from; i < to; i++ {
-		if found := &l.entries[i].Rule; agrees(found, &r, attrs) {
-			next := make([]*Entry, 0, len(l.entries)-1)
-			next = append(append(next, l.entries[:i]...), l.entries[i+1:]...)
-			return made(l.family, next), *found, nil
-		}
+	if i, ok := l.first(from, to, &r, func(o *Rule) bool { return agrees(o, &r, attrs) }); ok {
+		return l.deleted(i), l.At(i).Rule, nil
 	}
 	return l, Rule{}, refuse(errno.ENOENT, "rule %q: no rule agrees with it", r)
 }
@@ -111,21 +109,19 @@ func (l *List) prepare(q *Request) (Rule, Attr, error) {
 
 // defaultPriority is one less than that of the second rule, if possible (A2).
 func (l *List) defaultPriority() uint32 {
-	if l.Len() < 2 || l.entries[1].Priority == 0 {
+	if l.Len() < 2 || l.At(1).Priority == 0 {
 		return 0
 	}
-	return l.entries[1].Priority - 1
+	return l.At(1).Priority - 1
 }
 
 // duplicate finds a rule that NLM_F_EXCL takes for equal to r (A4). Not, the
 // goto target and FindSaddr are not compared.
 func (l *List) duplicate(r *Rule, attrs Attr) (int, bool) {
-	for i := l.lowerBound(r.Priority); i < l.Len() && l.entries[i].Priority == r.Priority; i++ {
-		if o := &l.entries[i].Rule; exact(o) == exact(r) && agreesOnSelectors(o, r, attrs) {
-			return i, true
-		}
-	}
-	return 0, false
+	want := exact(r)
+	return l.first(l.lowerBound(r.Priority), l.upperBound(r.Priority), r, func(o *Rule) bool {
+		return exact(o) == want && agreesOnSelectors(o, r, attrs)
+	})
 }
 
 // exact returns what of r duplicates must have equal in any case.

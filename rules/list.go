@@ -4,18 +4,20 @@ import (
 	"cmp"
 	"iter"
 	"slices"
-	"sort"
 )
 
 // List is the rule list of one family in the order in which a kernel walks it:
 // by priority, and among equal priorities by age (A1).
 //
-// A List is immutable: Add, Delete and Bind return another that shares what is
-// equal. It is safe for concurrent use. A nil *List and the zero value are empty.
+// A List is immutable: Add, Delete, Bind and Rebind return another that shares what
+// is equal. It is safe for concurrent use. A nil *List and the zero value are empty.
 type List struct {
 	family  Family
-	entries []*Entry // sorted by Priority; entries are never changed once here
-	dissect bool     // RequiresDissection, which every IPv4 input lookup asks
+	rules   sequence // sorted by order; entries are never changed once here
+	age     uint32   // of the rule that is added next
+	dissect int      // rules that require dissection, for which every IPv4 input lookup asks
+	realms  int      // rules with realms
+	index   *index   // nil: too short for one
 }
 
 // Entry is a rule in a list, with the links to which its names are bound.
@@ -23,6 +25,10 @@ type Entry struct {
 	Rule
 	IifIndex, OifIndex   int32 // 0: no such link, or no name
 	IifMaster, OifMaster bool  // the link is an L3 master (L16)
+
+	// order is the priority and, below it, an age that grows from rule to rule (A1).
+	// Unlike the position it stays when other rules come and go.
+	order uint64
 }
 
 // IifDetached reports whether the rule names an input interface that does not
@@ -74,18 +80,21 @@ func (l *List) Len() int {
 	if l == nil {
 		return 0
 	}
-	return len(l.entries)
+	return l.rules.n
 }
 
 // At returns rule i, which the caller must not change. It panics unless
 // 0 ≤ i < Len.
-func (l *List) At(i int) *Entry { return l.entries[i] }
+func (l *List) At(i int) *Entry { return l.rules.at(i) }
 
 // All yields position and rule in list order, which is dump order.
 func (l *List) All() iter.Seq2[int, Rule] {
 	return func(yield func(int, Rule) bool) {
-		for i := range l.Len() {
-			if !yield(i, l.entries[i].Rule) {
+		if l == nil {
+			return
+		}
+		for i, e := range l.rules.all(0) {
+			if !yield(i, e.Rule) {
 				return
 			}
 		}
@@ -99,7 +108,7 @@ func (l *List) Equal(o *List) bool {
 		return false
 	}
 	for i := range l.Len() {
-		if l.entries[i].Rule != o.entries[i].Rule {
+		if l.At(i).Rule != o.At(i).Rule {
 			return false
 		}
 	}
@@ -113,7 +122,7 @@ func (l *List) IsInitial() bool { return l.Family() != 0 && l.Equal(Initial(l.fa
 func (l *List) IsPartOfInitial() bool {
 	i := 0
 	for _, r := range Initial(l.family).All() {
-		if i < l.Len() && l.entries[i].Rule == r {
+		if i < l.Len() && l.At(i).Rule == r {
 			i++
 		}
 	}
@@ -121,67 +130,38 @@ func (l *List) IsPartOfInitial() bool {
 }
 
 // RequiresDissection reports whether IPv4 input lookups carry protocol and
-// ports (0.3): whether any rule requires it.
-func (l *List) RequiresDissection() bool { return l != nil && l.dissect }
+// ports (0.3): whether any rule requires it. O(1).
+func (l *List) RequiresDissection() bool { return l != nil && l.dissect > 0 }
 
-// made is the list of entries that are complete.
-func made(f Family, entries []*Entry) *List {
-	dissect := slices.ContainsFunc(entries, func(e *Entry) bool { return e.RequiresDissection() })
-	return &List{family: f, entries: entries, dissect: dissect}
-}
-
-// Bind returns the list with every interface name resolved anew, and l itself
-// if that changes nothing. lookup returns the index of the link that has the
-// name, 0 if none has, and whether that link is an L3 master. Call it after
-// links have changed and after Add and Load. A kernel binds a rule when a link
-// is registered or renamed, which comes to the same (A18).
-func (l *List) Bind(lookup func(name string) (index int32, l3master bool)) *List {
-	var bound []*Entry
-	for i := range l.Len() {
-		old := l.entries[i]
-		if old.Iif == "" && old.Oif == "" {
-			continue
-		}
-		e := Entry{Rule: old.Rule}
-		if e.Iif != "" {
-			e.IifIndex, e.IifMaster = lookup(e.Iif)
-		}
-		if e.Oif != "" {
-			e.OifIndex, e.OifMaster = lookup(e.Oif)
-		}
-		if e == *old {
-			continue
-		}
-		if bound == nil {
-			bound = slices.Clone(l.entries)
-		}
-		bound[i] = &e
-	}
-	if bound == nil {
-		return l
-	}
-	return made(l.family, bound)
-}
+// HasRealms reports whether any rule has realms (A27). O(1).
+func (l *List) HasRealms() bool { return l != nil && l.realms > 0 }
 
 // Target returns the position at which the walk goes on when rule i, a goto,
 // matches: the first rule with the priority it names (A13). It is false if
 // there is none, and the rule then does nothing, and if rule i is no goto. The
 // target is always behind i, so that no walk is endless. O(log n).
-func (l *List) Target(i int) (j int, ok bool) {
-	e := l.entries[i]
+func (l *List) Target(i int) (j int, ok bool) { return l.target(l.At(i)) }
+
+func (l *List) target(e *Entry) (j int, ok bool) {
 	if e.Action != ActGoto || e.Goto <= e.Priority {
 		return 0, false
 	}
 	j = l.lowerBound(e.Goto)
-	return j, j < len(l.entries) && l.entries[j].Priority == e.Goto
+	return j, j < l.Len() && l.At(j).Priority == e.Goto
 }
 
 // lowerBound returns the position of the first rule with priority ≥ p.
 func (l *List) lowerBound(p uint32) int {
-	return sort.Search(l.Len(), func(i int) bool { return l.entries[i].Priority >= p })
+	if l == nil {
+		return 0
+	}
+	return l.rules.position(two(p, 0))
 }
 
 // upperBound returns the position of the first rule with priority > p.
 func (l *List) upperBound(p uint32) int {
-	return sort.Search(l.Len(), func(i int) bool { return l.entries[i].Priority > p })
+	if p == 1<<32-1 {
+		return l.Len()
+	}
+	return l.lowerBound(p + 1)
 }

@@ -30,7 +30,7 @@ type Profile struct {
 //
 // It panics unless 0 ≤ i < Len. It never allocates, and costs a few comparisons.
 func (l *List) Match(i int, f *Flow, p Profile) (matched bool, failed Selector, deferred bool) {
-	e := l.entries[i]
+	e := l.rules.at(i)
 	failed = e.firstMiss(f, p)
 	matched = (failed == SelNone) != e.Not
 	if !matched && e.Not {

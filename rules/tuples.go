@@ -1,0 +1,140 @@
+package rules
+
+import (
+	"cmp"
+	"slices"
+)
+
+// tuples finds the first rule in order that matches a flow: one hash trie per shape,
+// looked at from the shape whose first rule comes first, until no other shape can
+// have an earlier one. It is immutable and costs O(shapes) where flows match little.
+type tuples []*tuple // sorted by min
+
+// tuple is the rules of one shape.
+type tuple struct {
+	min, max uint64 // orders in rules
+	used     uint16 // the words under shape.mask
+	shape
+	rules *hashTrie
+}
+
+func newTuple(s *shape) *tuple {
+	t := &tuple{shape: *s}
+	for i, m := range s.mask {
+		if m != 0 {
+			t.used |= 1 << i
+		}
+	}
+	return t
+}
+
+// of returns the position of the tuple of a shape, or -1.
+func (ts tuples) of(s *shape) int {
+	return slices.IndexFunc(ts, func(t *tuple) bool { return t.shape == *s })
+}
+
+// changed returns ts with what change makes of the tuple of shape s.
+func (ts tuples) changed(s *shape, change func(t *tuple) *hashTrie) tuples {
+	var t tuple
+	i := ts.of(s)
+	if i >= 0 {
+		t, ts = *ts[i], removed(ts, i)
+	} else {
+		t, ts = *newTuple(s), slices.Clone(ts)
+	}
+	if t.rules = change(&t); t.rules == nil {
+		return ts
+	}
+	t.min, t.max = t.rules.min, t.rules.max
+	i, _ = slices.BinarySearchFunc(ts, t.min, (*tuple).compareMin)
+	return slices.Insert(ts, i, &t)
+}
+
+func (t *tuple) compareMin(order uint64) int { return cmp.Compare(t.min, order) }
+
+func (ts tuples) with(e *Entry) tuples {
+	e.shapes(func(s *shape, v *words) {
+		ts = ts.changed(s, func(t *tuple) *hashTrie { return t.rules.with(t.hash(v, t.used), e) })
+	})
+	return ts
+}
+
+func (ts tuples) without(e *Entry) tuples {
+	e.shapes(func(s *shape, v *words) {
+		ts = ts.changed(s, func(t *tuple) *hashTrie { return t.rules.without(t.hash(v, t.used), e) })
+	})
+	return ts
+}
+
+// tuplesOf returns the tuples of all rules. O(n log n).
+func tuplesOf(es []*Entry) tuples {
+	at := map[shape]int{}
+	var ts tuples
+	var rules [][]hashed
+	for _, e := range es {
+		e.shapes(func(s *shape, v *words) {
+			i, ok := at[*s]
+			if !ok {
+				i = len(ts)
+				at[*s] = i
+				ts, rules = append(ts, newTuple(s)), append(rules, nil)
+			}
+			rules[i] = append(rules[i], hashed{s.hash(v, ts[i].used), e})
+		})
+	}
+	for i, t := range ts {
+		t.rules = hashTrieOf(rules[i])
+		t.min, t.max = t.rules.min, t.rules.max
+	}
+	slices.SortFunc(ts, func(a, b *tuple) int { return cmp.Compare(a.min, b.min) })
+	return ts
+}
+
+// search looks for the first rule from start to before limit that a flow matches.
+type search struct {
+	l            *List
+	f            *Flow
+	p            Profile
+	words        words
+	start, limit uint64
+	best         *Entry // its order is limit
+}
+
+// in searches ts. It is a filter: what it comes across is compared in full.
+func (s *search) in(ts tuples) {
+	unmet := withSource
+	if s.f.hasSource() {
+		unmet = withoutSource
+	}
+	for _, t := range ts {
+		if t.min >= s.limit {
+			return
+		}
+		if t.max < s.start || t.when == unmet {
+			continue
+		}
+		if l := t.rules.get(t.hash(&s.words, t.used)); l == nil {
+			continue
+		} else if l.one != nil {
+			s.try(l.one)
+		} else {
+			s.inTree(l.many)
+		}
+	}
+}
+
+// inTree searches what t holds. Behind a subtree without ranges nothing comes earlier.
+func (s *search) inTree(t *tree) {
+	for t != nil && t.min < s.limit && t.max >= s.start && t.box.holds(s.f) {
+		s.inTree(t.left)
+		s.try(t.e)
+		t = t.right
+	}
+}
+
+// try takes e if it comes earlier than what was found and acts.
+func (s *search) try(e *Entry) {
+	if e.order >= s.start && e.order < s.limit && s.l.acts(e, s.f, s.p) {
+		s.best, s.limit = e, e.order
+	}
+}
