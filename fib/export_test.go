@@ -1,11 +1,25 @@
 package fib
 
-import "fmt"
+import (
+	"fmt"
+
+	"github.com/fibula-net/fibula/rules"
+)
 
 // CheckWriter compares what the writer remembers with what the tables hold: every
 // reference is counted, and nothing is kept that has none.
 func (f *FIB) CheckWriter() error {
 	s, in := f.Snapshot(), f.in
+	for i, l := range s.links {
+		if s.byName[l.Name] != i || len(s.byName) != len(s.links) {
+			return fmt.Errorf("link %d is not found as %q among %v", i, l.Name, s.byName)
+		}
+	}
+	for _, l := range [...]*rules.List{s.rules4, s.rules6} {
+		if l != l.Bind(s.bindName) {
+			return fmt.Errorf("names of %v rules are not bound to the links that have them", l.Family())
+		}
+	}
 	refs := make([]uint32, len(in.leafRefs))
 	for k, t := range s.tables {
 		for p, i := range t.version().All() {

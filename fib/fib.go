@@ -43,6 +43,7 @@ func newSnapshot(k KernelVersion) *Snapshot {
 		mode4: ModeMerged, mode6: ModeMerged, userLocal: FactNo,
 		rules4: rules.Initial(Inet), rules6: rules.Initial(Inet6),
 		tables:  map[tableKey]*table{},
+		byName:  map[string]int32{},
 		links:   map[int32]*link{},
 		owner4:  map[netip.Addr]int32{},
 		neighs:  map[neighKey]Neighbour{},

@@ -208,7 +208,7 @@ type validation struct {
 func (w *walk) validate(dev *link, dst netip.Addr, oif int32) validation {
 	all, own := &w.s.sysctls.All4, &dev.Conf4
 	rp := max(all.RPFilter, own.RPFilter)
-	if rp == 0 && (oif != dev.Index || !all.SendRedirects && !own.SendRedirects) && !w.s.ruleRealms && !w.s.legRealms {
+	if rp == 0 && (oif != dev.Index || !all.SendRedirects && !own.SendRedirects) && !w.s.rules4.HasRealms() && !w.s.legRealms {
 		switch {
 		case all.AcceptLocal || own.AcceptLocal:
 			w.step(Step{Kind: StepCheck, Reason: ReasonReversePathOff, Taken: true, Addr: w.key.Src})

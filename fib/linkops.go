@@ -31,7 +31,7 @@ const stateFlags = LinkUp | LinkRunning | LinkLowerUp
 // Groups4 leave the multicast groups as they are; 224.0.0.1 is joined while the
 // link is up.
 //
-// It costs the number of links and rules for what changes no route, otherwise the number of distinct
+// It costs the number of links, and rules that name it, for what changes no route, otherwise the number of distinct
 // routes, and O(routes) where some fall. Possible errors, as *[OpError]: EINVAL
 // (index, name, VRF table, unknown master), EEXIST (the name is taken),
 // EOPNOTSUPP (a link can't become or stop being a VRF); [ErrTxnDone].
@@ -116,7 +116,9 @@ func (tx *Txn) changeLink(cur *link, l *Link) {
 	if l.Groups4 == nil {
 		cur.Groups4 = slices.Clone(old.Groups4)
 	}
-	tx.bindRules()
+	if i, known := tx.s.byName[l.Name]; !known || i != l.Index {
+		tx.nameLink(l.Index, old.Name, l.Name)
+	}
 	if old.MTU != l.MTU && !old.NoInet6 && !l.NoInet6 {
 		tx.changeMTU6(l.Index, old.mtu6(), l.MTU)
 		if l.MTU6 == old.MTU6 {
@@ -282,7 +284,7 @@ func (tx *Txn) DeleteLink(index int32) error {
 	}
 	delete(tx.s.links, index)
 	tx.s.linkOrder = slices.DeleteFunc(tx.s.linkOrder, func(i int32) bool { return i == index })
-	tx.bindRules()
+	tx.nameLink(index, l.Name, "")
 	return nil
 }
 

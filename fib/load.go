@@ -73,7 +73,6 @@ func (tx *Txn) Load(st *State) error {
 	s.mode4, s.open4 = loadedMode(st.Mode4, s.rules4, vrfs)
 	s.mode6, s.open6 = loadedMode(st.Mode6, s.rules6, vrfs)
 	tx.bindRules()
-	s.noteRealms()
 	for i := range st.Routes {
 		tx.loadRoute(&st.Routes[i])
 	}
@@ -110,7 +109,7 @@ func (tx *Txn) empty() {
 	*tx.s = *fresh
 	tx.edits, tx.ties, tx.maybeLost = map[tableKey]lookup.Editor{}, nil, nil
 	clear(tx.recheck)
-	tx.owned = ownedParts{tables: true, leaves: true, links: true, neighs: true, objects: true, owner4: true}
+	tx.owned = ownedParts{tables: true, leaves: true, links: true, neighs: true, objects: true, owner4: true, names: true}
 	tx.dirty = true
 }
 

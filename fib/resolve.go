@@ -10,8 +10,9 @@ package fib
 // marked in [Decision.Undetermined] and answered with the likeliest way.
 //
 // Resolve is safe for concurrent use; it takes no lock, waits for nobody and does
-// not allocate. It costs O(rules visited) and per table one longest match, plus one
-// more for each prefix whose routes did not fit.
+// not allocate. It costs a search among the rules ([rules.List.Next]) and one longest
+// match for each rule that matches, until one has the answer, plus one more match for
+// each prefix whose routes did not fit.
 //
 // It follows section K of the description of the kernel's lookup;
 // docs/kernel-semantics.md, section I, tells where kernels differ.

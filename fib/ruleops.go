@@ -1,6 +1,8 @@
 package fib
 
 import (
+	"maps"
+
 	"github.com/fibula-net/fibula/rules"
 )
 
@@ -27,6 +29,7 @@ func (tx *Txn) AddRule(q rules.Request, flags AddFlags) (rules.Rule, error) {
 			allocated = id
 			return uint32(id), ok
 		},
+		Link: tx.s.bindName,
 	})
 	if err != nil {
 		return rules.Rule{}, opError(op, q.Rule.String(), err)
@@ -61,31 +64,39 @@ func (tx *Txn) DeleteRule(q rules.Request) (rules.Rule, error) {
 // setRules installs a changed list. An IPv4 deletion ends merged mode as an
 // addition does; an IPv6 deletion alone does not (A8, A9).
 func (tx *Txn) setRules(f Family, l *rules.List) {
-	l = l.Bind(tx.s.bindName)
 	if f == Inet {
 		tx.s.rules4, tx.s.mode4, tx.s.open4 = l, ModeRules, false
-		tx.s.noteRealms()
 	} else {
 		tx.s.rules6 = l
 	}
 	tx.dirty = true
 }
 
-// bindRules resolves the link names of all rules anew (A18). It follows every
-// change of links.
+// bindRules resolves the link names of all rules.
 func (tx *Txn) bindRules() {
 	names := make(map[string]int32, len(tx.s.links))
 	for i, l := range tx.s.links {
 		names[l.Name] = i
 	}
-	tx.s.byName = names
+	tx.s.byName, tx.owned.names = names, true
 	tx.s.rules4, tx.s.rules6 = tx.s.rules4.Bind(tx.s.bindName), tx.s.rules6.Bind(tx.s.bindName)
 }
 
-func (s *Snapshot) noteRealms() {
-	s.ruleRealms = false
-	for _, r := range s.rules4.All() {
-		s.ruleRealms = s.ruleRealms || r.Realms != 0
+// nameLink follows a link that gets a name in place of another, with the rules that
+// have either; an empty one says that there is no link yet, or no longer (A18).
+func (tx *Txn) nameLink(index int32, old, name string) {
+	if !tx.owned.names {
+		tx.s.byName, tx.owned.names = maps.Clone(tx.s.byName), true
+	}
+	delete(tx.s.byName, old)
+	if name != "" {
+		tx.s.byName[name] = index
+	}
+	for _, n := range [...]string{old, name} {
+		if n != "" {
+			i, l3master := tx.s.bindName(n)
+			tx.s.rules4, tx.s.rules6 = tx.s.rules4.Rebind(n, i, l3master), tx.s.rules6.Rebind(n, i, l3master)
+		}
 	}
 }
 

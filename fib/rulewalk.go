@@ -151,28 +151,23 @@ func (w *walk) rulesLiteral(h *hit) Errno {
 	return ENETUNREACH
 }
 
-// rulesFast is rulesLiteral without the story.
+// rulesFast is rulesLiteral without the story: it visits the rules that act alone.
 func (w *walk) rulesFast(h *hit) Errno {
 	l := w.s.rulesOf(w.fam)
-	n := l.Len()
-	for i := 0; i < n; i++ {
-		matched, failed, deferred := l.Match(i, &w.key, w.s.profile)
-		r := l.At(i)
-		if r.L3MDev && r.NotesL3Table(&w.key, failed) {
-			w.l3Noted = true
-		}
-		if !matched || r.Action == rules.ActNop {
-			continue
-		}
-		if r.Action == rules.ActGoto {
-			if j, ok := l.Target(i); ok {
-				i = j - 1
-			}
-			continue
-		}
-		if r.Action != rules.ActLookup {
+	var c rules.Cursor
+	for {
+		r, deferred, noted := l.Next(&c, &w.key, w.s.profile)
+		w.l3Noted = w.l3Noted || noted
+		switch {
+		case r == nil:
 			h.alias = nil
-			return w.ended(i, r, h, actionErrno(r.Action))
+			return ENETUNREACH
+		case r.Action == rules.ActGoto:
+			l.Jump(&c, r)
+			continue
+		case r.Action != rules.ActLookup:
+			h.alias = nil
+			return w.ended(l.Position(r), r, h, actionErrno(r.Action))
 		}
 		und := w.und
 		out, e := w.lookup(w.tableOf(&r.Rule), h)
@@ -180,20 +175,18 @@ func (w *walk) rulesFast(h *hit) Errno {
 			continue
 		}
 		if out == rejected {
-			return w.ended(i, r, h, e)
+			return w.ended(l.Position(r), r, h, e)
 		}
 		switch w.suppressor(&r.Rule, h) {
 		case rules.SuppressNone:
 			w.describe6(h)
-			return w.ended(i, r, h, 0)
+			return w.ended(l.Position(r), r, h, 0)
 		case rules.SuppressPrefixLength:
 			if !deferred {
 				w.und = und
 			}
 		}
 	}
-	h.alias = nil
-	return ENETUNREACH
 }
 
 // ended notes that rule i ended the walk.

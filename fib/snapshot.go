@@ -24,9 +24,9 @@ type Snapshot struct {
 	open4, open6 bool
 	// userLocal: a local route was once added by hand (C31).
 	userLocal Fact
-	// Whether any IPv4 rule or any leg has realms, which makes every source be
-	// looked up (C31).
-	ruleRealms, legRealms bool
+	// Whether any leg has realms, which, as those of an IPv4 rule, makes every source
+	// be looked up (C31).
+	legRealms bool
 
 	rules4, rules6 *rules.List
 	tables         map[tableKey]*table

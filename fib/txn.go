@@ -33,7 +33,7 @@ type Txn struct {
 
 // ownedParts marks the parts of s that are no longer shared with base.
 type ownedParts struct {
-	tables, leaves, links, neighs, objects, owner4 bool
+	tables, leaves, links, neighs, objects, owner4, names bool
 }
 
 type swappedAlias struct {

@@ -156,9 +156,10 @@ func BenchmarkNext(b *testing.B) {
 					b.ReportAllocs()
 					i, sum := 0, 0
 					for b.Loop() {
-						at, _, _ := l.Next(0, &fs[i&(1<<14-1)], rules.Profile{})
-						at, _, _ = l.Next(at+1, &fs[i&(1<<14-1)], rules.Profile{})
-						sum += at
+						var c rules.Cursor
+						l.Next(&c, &fs[i&(1<<14-1)], rules.Profile{})
+						e, _, _ := l.Next(&c, &fs[i&(1<<14-1)], rules.Profile{})
+						sum += l.Position(e)
 						i++
 					}
 					runtime.KeepAlive(sum)

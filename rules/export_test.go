@@ -5,6 +5,15 @@ import "fmt"
 // Scanned is the length up to which lists have no index.
 const Scanned = scanned
 
+// Seek returns a cursor that stands before the rule at position i.
+func (l *List) Seek(i int) Cursor {
+	c := Cursor{at: i, order: 1<<64 - 1}
+	if i < l.Len() {
+		c.order = l.rules.orderAt(i)
+	}
+	return c
+}
+
 // WithAge returns l as if so many rules had been added in its life.
 func WithAge(l *List, age uint32) *List {
 	c := *l

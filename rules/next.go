@@ -1,58 +1,78 @@
 package rules
 
-// Next returns the position of the first rule at or behind from at which a walk has
-// something to do: that matches the flow as Match says and is neither a nop nor a
-// goto without a target. It is Len if there is none. A walk goes on with Next(i+1)
-// where the rule's table has no answer or a suppressor drops it, and with Next of
-// its Target at a goto.
+// Cursor is where the walk of one flow over one list stands. The zero value stands
+// before the first rule.
+type Cursor struct {
+	at    int    // position of the next rule, in a short list
+	order uint64 // of the next rule at least, in a long one
+	words words  // of the flow
+	ready bool   // words are set
+}
+
+// Next returns the next rule at which the walk of a flow has something to do: that
+// matches as Match says and is neither a nop nor a goto without a target. It is nil
+// behind the last one. The cursor then stands behind that rule, where a walk goes on
+// if the rule's table has no answer or a suppressor drops it. See Jump for a goto.
 //
-// deferred is Match's for that rule. noted reports whether any rule from from up to
-// and with it, whether it matched or not, noted the table of the L3 domain, see
+// deferred is Match's for that rule. noted reports whether any rule on the way, or
+// that rule itself, whether it matched or not, noted the table of the L3 domain, see
 // [Rule.NotesL3Table].
 //
 // A short list is walked. In a long one the search costs O(shapes · log n): rules that
 // compare the same selectors under the same masks and prefix lengths have one shape.
 // Tried one by one are inverted rules, gotos without a target, and rules of one key
 // whose different ranges of uids or ports overlap. Next does not allocate, take locks
-// or write shared memory. It panics if from is negative.
-func (l *List) Next(from int, f *Flow, p Profile) (i int, deferred, noted bool) {
+// or write shared memory. A cursor must not be used for another flow, profile or list.
+func (l *List) Next(c *Cursor, f *Flow, p Profile) (e *Entry, deferred, noted bool) {
 	if l == nil || l.index == nil {
-		return l.scan(from, f, p)
+		return l.scan(c, f, p)
 	}
-	if from >= l.rules.n {
-		return l.rules.n, false, false
+	// The first rule of most lists is local, which matches everything.
+	if e = l.rules.pages[0].entries[0]; c.order <= e.order && !e.L3MDev && l.acts(e, f, p) {
+		c.order = e.order + 1
+		return e, e.defersFrom(f), false
 	}
-	if e := l.rules.at(from); !e.L3MDev && l.acts(e, f, p) { // as the first rule of most lists, local
-		return from, e.defersFrom(f), false
+	if !c.ready {
+		c.words.set(f, l.family, p)
+		c.ready = true
 	}
-	s := search{l: l, f: f, p: p, start: l.rules.orderAt(from), limit: 1<<64 - 1}
-	s.words.set(f, l.family, p)
+	s := search{l: l, f: f, p: p, words: &c.words, start: c.order, limit: 1<<64 - 1}
 	s.in(l.index.acts)
-	i = l.rules.n
-	if s.best != nil {
-		i, deferred = l.rules.position(s.best.order), s.best.defersFrom(f)
+	if e = s.best; e != nil {
+		deferred = e.defersFrom(f)
+		s.best, s.limit = nil, e.order+1
 	}
+	c.order = s.limit
 	if f.L3Master != 0 && len(l.index.notes) > 0 {
-		if s.best != nil {
-			s.best, s.limit = nil, s.limit+1
-		}
 		s.in(l.index.notes)
 		noted = s.best != nil
 	}
-	return i, deferred, noted
+	return e, deferred, noted
 }
 
 // scan is Next, rule by rule.
-func (l *List) scan(from int, f *Flow, p Profile) (i int, deferred, noted bool) {
-	for i = from; i < l.Len(); i++ {
-		e := l.rules.at(i)
+func (l *List) scan(c *Cursor, f *Flow, p Profile) (e *Entry, deferred, noted bool) {
+	for c.at < l.Len() {
+		e := l.rules.at(c.at)
+		c.at++
 		noted = noted || e.L3MDev && e.noted(f, p)
 		if l.acts(e, f, p) {
-			return i, e.defersFrom(f), noted
+			return e, e.defersFrom(f), noted
 		}
 	}
-	return l.Len(), false, noted
+	return nil, false, noted
 }
+
+// Jump moves the cursor to the target of e, a goto that Next returned.
+func (l *List) Jump(c *Cursor, e *Entry) {
+	c.order = two(e.Goto, 0)
+	if l.index == nil {
+		c.at = l.lowerBound(e.Goto)
+	}
+}
+
+// Position returns the position of a rule that Next returned. O(log n).
+func (l *List) Position(e *Entry) int { return l.rules.position(e.order) }
 
 // acts reports whether e matches and a walk then has something to do.
 func (l *List) acts(e *Entry, f *Flow, p Profile) bool {

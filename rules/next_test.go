@@ -29,7 +29,12 @@ func nextLiteral(l *rules.List, from int, f *rules.Flow, p rules.Profile) (i int
 
 func checkNext(t testing.TB, l *rules.List, from int, f *rules.Flow, p rules.Profile) int {
 	t.Helper()
-	i, deferred, noted := l.Next(from, f, p)
+	i := l.Len()
+	c := l.Seek(from)
+	e, deferred, noted := l.Next(&c, f, p)
+	if e != nil {
+		i = l.Position(e)
+	}
 	if i2, deferred2, noted2 := nextLiteral(l, from, f, p); i != i2 || deferred != deferred2 || noted != noted2 {
 		rule := func(i int) any {
 			if i < l.Len() {
@@ -43,12 +48,30 @@ func checkNext(t testing.TB, l *rules.List, from int, f *rules.Flow, p rules.Pro
 	return i
 }
 
-// walkAll goes over all matches of a flow, and starts elsewhere too.
+// walkAll goes over all matches of a flow with one cursor, by jumps now and then, and
+// starts elsewhere too.
 func walkAll(t testing.TB, rnd *rand.Rand, l *rules.List, f *rules.Flow) {
 	t.Helper()
 	p := rules.Profile{L3MDevByDomain: chance(rnd, 50)}
-	for i := 0; i < l.Len(); i++ {
-		i = checkNext(t, l, i, f, p)
+	var c rules.Cursor
+	for i := 0; i < l.Len(); {
+		want := checkNext(t, l, i, f, p)
+		e, deferred, noted := l.Next(&c, f, p)
+		_, deferred2, noted2 := nextLiteral(l, i, f, p)
+		switch {
+		case (e != nil) != (want < l.Len()) || e != nil && e != l.At(want) || deferred != deferred2 || noted != noted2:
+			t.Fatalf("flow %+v profile %+v from %d: %v %v %v, want rule %d %v %v", *f, p, i, e, deferred, noted, want, deferred2, noted2)
+		case e == nil:
+			if e, _, _ = l.Next(&c, f, p); e != nil {
+				t.Fatalf("%v behind the last rule", e.Rule)
+			}
+			return
+		}
+		i = want + 1
+		if j, ok := l.Target(want); ok && chance(rnd, 70) {
+			l.Jump(&c, e)
+			i = j
+		}
 	}
 	for range 3 {
 		checkNext(t, l, rnd.IntN(l.Len()+2), f, p)
@@ -362,8 +385,9 @@ func TestAgesStartAnew(t *testing.T) {
 func TestNextOfEmptyLists(t *testing.T) {
 	f := rules.Flow{Family: rules.Inet, L3Master: 3}
 	for _, l := range []*rules.List{nil, {}, rules.Load(rules.Inet, nil)} {
-		i, deferred, noted := l.Next(0, &f, rules.Profile{})
-		assert.Equal(t, "0 false false", fmt.Sprint(i, deferred, noted))
+		var c rules.Cursor
+		e, deferred, noted := l.Next(&c, &f, rules.Profile{})
+		assert.Equal(t, "<nil> false false", fmt.Sprint(e, deferred, noted))
 		assert.Same(t, l, l.Rebind("d0", 2, false))
 		assert.False(t, l.HasRealms())
 	}
@@ -390,8 +414,13 @@ func TestNextDoesNotAllocate(t *testing.T) {
 			}
 			require.Zero(t, testing.AllocsPerRun(5, func() {
 				for i := range flows {
-					for at := 0; at < l.Len(); at++ {
-						at, _, _ = l.Next(at, &flows[i], rules.Profile{L3MDevByDomain: true})
+					var c rules.Cursor
+					for {
+						e, _, _ := l.Next(&c, &flows[i], rules.Profile{L3MDevByDomain: true})
+						if e == nil {
+							break
+						}
+						l.Position(e)
 					}
 				}
 			}))

@@ -45,17 +45,19 @@ func (s *sequence) sum() {
 	}
 }
 
-// below returns how many of the sorted keys are not above v.
+// below returns how many of the sorted keys are not above v. It has no branch to
+// mispredict.
 func below[T uint64 | int](keys []T, v T) int {
-	lo, hi := 0, len(keys)
-	for lo < hi {
-		if mid := int(uint(lo+hi) / 2); keys[mid] <= v {
-			lo = mid + 1
-		} else {
-			hi = mid
+	base := 0
+	for n := len(keys); n > 0; {
+		half := (n + 1) / 2
+		next := base
+		if keys[base+half-1] <= v {
+			next = base + half
 		}
+		base, n = next, n-half
 	}
-	return lo
+	return base
 }
 
 // page returns the page that holds position i, and where. It panics if none does.

@@ -95,7 +95,7 @@ type search struct {
 	l            *List
 	f            *Flow
 	p            Profile
-	words        words
+	words        *words
 	start, limit uint64
 	best         *Entry // its order is limit
 }
@@ -113,7 +113,7 @@ func (s *search) in(ts tuples) {
 		if t.max < s.start || t.when == unmet {
 			continue
 		}
-		if l := t.rules.get(t.hash(&s.words, t.used)); l == nil {
+		if l := t.rules.get(t.hash(s.words, t.used)); l == nil {
 			continue
 		} else if l.one != nil {
 			s.try(l.one)
