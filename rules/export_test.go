@@ -56,7 +56,7 @@ func CheckIndex(l *List) error {
 		return fmt.Errorf("%d l3mdev rules in shapes, want %d: %v", n, notes, c.err)
 	}
 	c.own = true
-	if n := c.trie(l.index.named); n != named {
+	if n := c.trie(&l.index.named); n != named {
 		return fmt.Errorf("%d values, want %d: %v", n, named, c.err)
 	}
 	return c.err
@@ -77,16 +77,16 @@ func (c *checker) is(ok bool, format string, args ...any) {
 func (c *checker) tuples(ts tuples, own bool) (n int) {
 	c.own = own
 	for i, t := range ts {
-		c.is(t.rules != nil && t.min == t.rules.min && t.max == t.rules.max, "shape %d: bounds", i)
-		c.is(i == 0 || ts[i-1].min <= t.min, "shape %d: sequence", i)
+		c.is(!t.rules.empty(), "shape %d: empty", i)
+		c.is(i == 0 || ts[i-1].rules.min <= t.rules.min, "shape %d: sequence", i)
 		c.is(ts.of(&t.shape) == i, "shape %d: twice", i)
-		n += c.trie(t.rules)
+		n += c.trie(&t.rules)
 	}
 	return n
 }
 
 func (c *checker) trie(t *hashTrie) (n int) {
-	if t == nil {
+	if t.empty() {
 		return 0
 	}
 	sum := *t
@@ -107,7 +107,8 @@ func (c *checker) trie(t *hashTrie) (n int) {
 		})
 		c.tree(l.many)
 	}
-	for _, below := range t.nodes {
+	for i := range t.nodes {
+		below := &t.nodes[i]
 		c.is(below.nodeAt != 0 || len(below.leaves) > 1, "trie: a node for one leaf")
 		n += c.trie(below)
 	}

@@ -10,15 +10,18 @@ import (
 // time, from the highest. Nodes hold only the children that exist. Hashes are
 // taken for what was hashed: whoever finds a rule compares it anyway.
 //
-// A trie is immutable, nil is the empty one. A search costs O(log n), a change
-// copies one path.
+// A trie is immutable, the zero value is the empty one. A search costs O(log n), a
+// change copies one path. Nodes are values in one slice: a pointer to each would be
+// one more load that waits for another on each level.
 type hashTrie struct {
-	min, max uint64 // orders in the subtree
 	leafAt   uint32 // which digits have a leaf, and which a node
 	nodeAt   uint32
 	leaves   []leaf
-	nodes    []*hashTrie
+	nodes    []hashTrie
+	min, max uint64 // orders in the subtree
 }
+
+func (t *hashTrie) empty() bool { return t.leafAt|t.nodeAt == 0 }
 
 // leaf holds the rules of one hash: nearly always one, without a tree then.
 type leaf struct {
@@ -87,30 +90,29 @@ func (l leaf) without(e *Entry) (leaf, bool) {
 
 // get returns the rules under a hash, or nil.
 func (t *hashTrie) get(hash uint64) *leaf {
-	for rest := hash; t != nil; rest <<= digitBits {
+	for rest := hash; ; rest <<= digitBits {
 		d := digit(rest)
+		if t.nodeAt&d != 0 {
+			t = &t.nodes[place(t.nodeAt, d)]
+			continue
+		}
 		if t.leafAt&d != 0 {
 			if l := &t.leaves[place(t.leafAt, d)]; l.hash == hash {
 				return l
 			}
-			return nil
 		}
-		if t.nodeAt&d == 0 {
-			return nil
-		}
-		t = t.nodes[place(t.nodeAt, d)]
+		return nil
 	}
-	return nil
 }
 
 // with returns t with e under hash, where no rule of its order is yet.
-func (t *hashTrie) with(hash uint64, e *Entry) *hashTrie { return t.withAt(0, hash, e) }
+func (t *hashTrie) with(hash uint64, e *Entry) hashTrie { return t.withAt(0, hash, e) }
 
 // withAt is with for a node that so many bits of the hash lead to.
-func (t *hashTrie) withAt(depth int, hash uint64, e *Entry) *hashTrie {
+func (t *hashTrie) withAt(depth int, hash uint64, e *Entry) hashTrie {
 	d := digit(hash << depth)
-	if t == nil {
-		return &hashTrie{min: e.order, max: e.order, leafAt: d, leaves: []leaf{{hash, e, nil}}}
+	if t.empty() {
+		return hashTrie{min: e.order, max: e.order, leafAt: d, leaves: []leaf{{hash, e, nil}}}
 	}
 	c := *t
 	c.min, c.max = min(t.min, e.order), max(t.max, e.order)
@@ -127,19 +129,18 @@ func (t *hashTrie) withAt(depth int, hash uint64, e *Entry) *hashTrie {
 		c.leaves[i] = t.leaves[i].with(e)
 	default: // two hashes that go on alike
 		old := t.leaves[i]
-		below := &hashTrie{min: old.min(), max: old.max(), leafAt: digit(old.hash << (depth + digitBits)), leaves: []leaf{old}}
+		below := hashTrie{min: old.min(), max: old.max(), leafAt: digit(old.hash << (depth + digitBits)), leaves: []leaf{old}}
 		c.leafAt, c.nodeAt = t.leafAt&^d, t.nodeAt|d
 		c.leaves = removed(t.leaves, i)
 		c.nodes = inserted(t.nodes, j, below.withAt(depth+digitBits, hash, e))
 	}
-	return &c
+	return c
 }
 
-// without returns t without the rule of e's order under hash, where it must be; nil if
-// nothing is left.
-func (t *hashTrie) without(hash uint64, e *Entry) *hashTrie { return t.withoutAt(0, hash, e) }
+// without returns t without the rule of e's order under hash, where it must be.
+func (t *hashTrie) without(hash uint64, e *Entry) hashTrie { return t.withoutAt(0, hash, e) }
 
-func (t *hashTrie) withoutAt(depth int, hash uint64, e *Entry) *hashTrie {
+func (t *hashTrie) withoutAt(depth int, hash uint64, e *Entry) hashTrie {
 	d := digit(hash << depth)
 	c := *t
 	i, j := place(t.leafAt, d), place(t.nodeAt, d)
@@ -155,15 +156,14 @@ func (t *hashTrie) withoutAt(depth int, hash uint64, e *Entry) *hashTrie {
 	} else if l, ok := t.leaves[i].without(e); ok {
 		c.leaves = slices.Clone(t.leaves)
 		c.leaves[i] = l
-	} else if c.leafAt &^= d; c.leafAt|c.nodeAt == 0 {
-		return nil
 	} else {
+		c.leafAt &^= d
 		c.leaves = removed(t.leaves, i)
 	}
 	if e.order == t.min || e.order == t.max {
 		c.sum()
 	}
-	return &c
+	return c
 }
 
 // sum works out the orders in the subtree.
@@ -172,8 +172,8 @@ func (t *hashTrie) sum() {
 	for i := range t.leaves {
 		t.min, t.max = min(t.min, t.leaves[i].min()), max(t.max, t.leaves[i].max())
 	}
-	for _, n := range t.nodes {
-		t.min, t.max = min(t.min, n.min), max(t.max, n.max)
+	for i := range t.nodes {
+		t.min, t.max = min(t.min, t.nodes[i].min), max(t.max, t.nodes[i].max)
 	}
 }
 
@@ -184,16 +184,13 @@ type hashed struct {
 }
 
 // hashTrieOf returns a trie of what hs holds, which it sorts. O(n log n).
-func hashTrieOf(hs []hashed) *hashTrie {
-	if len(hs) == 0 {
-		return nil
-	}
+func hashTrieOf(hs []hashed) hashTrie {
 	slices.SortFunc(hs, func(a, b hashed) int { return cmp.Compare(a.hash, b.hash) })
 	return hashTrieAt(0, hs)
 }
 
-func hashTrieAt(depth int, hs []hashed) *hashTrie {
-	t := &hashTrie{}
+func hashTrieAt(depth int, hs []hashed) hashTrie {
+	var t hashTrie
 	for len(hs) > 0 {
 		d := digit(hs[0].hash << depth)
 		n := 1

@@ -3,9 +3,9 @@ package rules
 // index finds rules of a long List without looking at each. It is immutable and
 // derived from that of the list before at the cost of a few paths.
 type index struct {
-	acts  tuples    // the rules that do something where they match
-	notes tuples    // what l3mdev rules compare before they note the L3 table (A26)
-	named *hashTrie // every rule under each value that it names, see values
+	acts  tuples   // the rules that do something where they match
+	notes tuples   // what l3mdev rules compare before they note the L3 table (A26)
+	named hashTrie // every rule under each value that it names, see values
 }
 
 // scanned is how many rules are walked one by one rather than through an index: with

@@ -8,14 +8,13 @@ import (
 // tuples finds the first rule in order that matches a flow: one hash trie per shape,
 // looked at from the shape whose first rule comes first, until no other shape can
 // have an earlier one. It is immutable and costs O(shapes) where flows match little.
-type tuples []*tuple // sorted by min
+type tuples []*tuple // sorted by rules.min
 
 // tuple is the rules of one shape.
 type tuple struct {
-	min, max uint64 // orders in rules
-	used     uint16 // the words under shape.mask
+	rules hashTrie
+	used  uint16 // the words under shape.mask
 	shape
-	rules *hashTrie
 }
 
 func newTuple(s *shape) *tuple {
@@ -34,7 +33,7 @@ func (ts tuples) of(s *shape) int {
 }
 
 // changed returns ts with what change makes of the tuple of shape s.
-func (ts tuples) changed(s *shape, change func(t *tuple) *hashTrie) tuples {
+func (ts tuples) changed(s *shape, change func(t *tuple) hashTrie) tuples {
 	var t tuple
 	i := ts.of(s)
 	if i >= 0 {
@@ -42,26 +41,25 @@ func (ts tuples) changed(s *shape, change func(t *tuple) *hashTrie) tuples {
 	} else {
 		t, ts = *newTuple(s), slices.Clone(ts)
 	}
-	if t.rules = change(&t); t.rules == nil {
+	if t.rules = change(&t); t.rules.empty() {
 		return ts
 	}
-	t.min, t.max = t.rules.min, t.rules.max
-	i, _ = slices.BinarySearchFunc(ts, t.min, (*tuple).compareMin)
+	i, _ = slices.BinarySearchFunc(ts, t.rules.min, (*tuple).compareMin)
 	return slices.Insert(ts, i, &t)
 }
 
-func (t *tuple) compareMin(order uint64) int { return cmp.Compare(t.min, order) }
+func (t *tuple) compareMin(order uint64) int { return cmp.Compare(t.rules.min, order) }
 
 func (ts tuples) with(e *Entry) tuples {
 	e.shapes(func(s *shape, v *words) {
-		ts = ts.changed(s, func(t *tuple) *hashTrie { return t.rules.with(t.hash(v, t.used), e) })
+		ts = ts.changed(s, func(t *tuple) hashTrie { return t.rules.with(t.hash(v, t.used), e) })
 	})
 	return ts
 }
 
 func (ts tuples) without(e *Entry) tuples {
 	e.shapes(func(s *shape, v *words) {
-		ts = ts.changed(s, func(t *tuple) *hashTrie { return t.rules.without(t.hash(v, t.used), e) })
+		ts = ts.changed(s, func(t *tuple) hashTrie { return t.rules.without(t.hash(v, t.used), e) })
 	})
 	return ts
 }
@@ -84,9 +82,8 @@ func tuplesOf(es []*Entry) tuples {
 	}
 	for i, t := range ts {
 		t.rules = hashTrieOf(rules[i])
-		t.min, t.max = t.rules.min, t.rules.max
 	}
-	slices.SortFunc(ts, func(a, b *tuple) int { return cmp.Compare(a.min, b.min) })
+	slices.SortFunc(ts, func(a, b *tuple) int { return cmp.Compare(a.rules.min, b.rules.min) })
 	return ts
 }
 
@@ -107,10 +104,10 @@ func (s *search) in(ts tuples) {
 		unmet = withoutSource
 	}
 	for _, t := range ts {
-		if t.min >= s.limit {
+		if t.rules.min >= s.limit {
 			return
 		}
-		if t.max < s.start || t.when == unmet {
+		if t.rules.max < s.start || t.when == unmet {
 			continue
 		}
 		if l := t.rules.get(t.hash(s.words, t.used)); l == nil {
