@@ -18,7 +18,7 @@ type answer4 struct {
 // run4 answers an IPv4 flow (section C).
 func (w *walk) run4(d *Decision) {
 	d.RuleIndex = -1
-	w.h.rule = -1
+	w.h.rule = nil
 	if w.input {
 		w.input4(d)
 	} else {
@@ -114,7 +114,7 @@ func (w *walk) lookup4(d *Decision, a *answer4, given bool) {
 	if e := w.rules(h); e != 0 {
 		if w.key.Oif != 0 && (w.f.Dst.IsMulticast() || w.key.L3Master == 0) { // C7, L9
 			w.step(Step{Kind: StepCheck, Reason: ReasonOnlinkFallback, Taken: true, Link: w.key.Oif, Errno: e})
-			*h = hit{rule: -1}
+			*h = hit{}
 			w.und = 0
 			a.typ, a.dev = TypeUnicast, w.key.Oif
 			if !given && !a.src.IsValid() {
@@ -298,11 +298,9 @@ func (w *walk) fail(d *Decision, e Errno, st Step) {
 
 // fillRule names the rule that decided, if one did.
 func (w *walk) fillRule(d *Decision) {
-	if w.h.rule < 0 {
-		return
+	if r := w.h.rule; r != nil {
+		d.HasRule, d.RuleIndex, d.Rule = true, int32(w.s.rulesOf(w.fam).Position(r)), r.Priority
 	}
-	d.HasRule, d.RuleIndex = true, int32(w.h.rule)
-	d.Rule = w.s.rulesOf(w.fam).At(w.h.rule).Priority
 }
 
 // fillRoute names the route behind the answer, if there is one.

@@ -119,7 +119,7 @@ func (s *Snapshot) siblingsAfter(h *hit) []Nexthop {
 // run answers the flow of w.
 func (w *walk) run(d *Decision) {
 	d.RuleIndex = -1
-	w.h.rule = -1
+	w.h.rule = nil
 	if s := w.f.Src; s.IsValid() && s.Is4() != (w.fam == Inet) {
 		w.fail(d, EINVAL, Step{Kind: StepCheck, Reason: ReasonSourceInvalid, Addr: s, Detail: "source and destination are of different families"})
 		return

@@ -10,7 +10,7 @@ import (
 // way from a flow to a table.
 func (w *walk) rules(h *hit) Errno {
 	w.droppedTOS, w.realms = 0, 0
-	h.rule = -1
+	h.rule = nil
 	if w.mode() == ModeMerged {
 		if w.telling() {
 			w.step(Step{Kind: StepRule, Reason: ReasonRulesNotInForce, Taken: true, RuleIndex: -1})
@@ -71,7 +71,7 @@ func (w *walk) nameRule(h *hit) {
 	l := w.s.rulesOf(w.fam)
 	for i := range l.Len() {
 		if r := l.At(i); r.Action == rules.ActLookup && TableID(r.Table) == h.from {
-			h.rule = i
+			h.rule = r
 			return
 		}
 	}
@@ -119,13 +119,13 @@ func (w *walk) rulesLiteral(h *hit) Errno {
 				out = passOn
 			}
 			if out == rejected {
-				return w.ended(i, r, h, e)
+				return w.ended(r, h, e)
 			}
 			if out == found {
 				by := w.suppressor(&r.Rule, h)
 				if by == rules.SuppressNone {
 					w.describe6(h)
-					return w.ended(i, r, h, 0)
+					return w.ended(r, h, 0)
 				}
 				st.Reason, st.Taken = ReasonSuppressedLength, false
 				if by == rules.SuppressIfGroup {
@@ -143,7 +143,7 @@ func (w *walk) rulesLiteral(h *hit) Errno {
 			st.Reason, st.Errno = ReasonAction, e
 			w.step(st)
 			h.alias = nil
-			return w.ended(i, r, h, e)
+			return w.ended(r, h, e)
 		}
 	}
 	w.step(Step{Kind: StepResult, Reason: ReasonEndOfRules, RuleIndex: -1, Errno: ENETUNREACH})
@@ -167,7 +167,7 @@ func (w *walk) rulesFast(h *hit) Errno {
 			continue
 		case r.Action != rules.ActLookup:
 			h.alias = nil
-			return w.ended(l.Position(r), r, h, actionErrno(r.Action))
+			return w.ended(r, h, actionErrno(r.Action))
 		}
 		und := w.und
 		out, e := w.lookup(w.tableOf(&r.Rule), h)
@@ -175,12 +175,12 @@ func (w *walk) rulesFast(h *hit) Errno {
 			continue
 		}
 		if out == rejected {
-			return w.ended(l.Position(r), r, h, e)
+			return w.ended(r, h, e)
 		}
 		switch w.suppressor(&r.Rule, h) {
 		case rules.SuppressNone:
 			w.describe6(h)
-			return w.ended(l.Position(r), r, h, 0)
+			return w.ended(r, h, 0)
 		case rules.SuppressPrefixLength:
 			if !deferred {
 				w.und = und
@@ -189,9 +189,9 @@ func (w *walk) rulesFast(h *hit) Errno {
 	}
 }
 
-// ended notes that rule i ended the walk.
-func (w *walk) ended(i int, r *rules.Entry, h *hit, e Errno) Errno {
-	h.rule = i
+// ended notes that r ended the walk.
+func (w *walk) ended(r *rules.Entry, h *hit, e Errno) Errno {
+	h.rule = r
 	w.realms = r.Realms
 	return e
 }

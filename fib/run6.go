@@ -4,7 +4,7 @@ package fib
 // alone, nothing else is checked.
 func (w *walk) run6(d *Decision) {
 	d.RuleIndex = -1
-	w.h.rule = -1
+	w.h.rule = nil
 	if w.input && w.s.link(w.f.Iif) == nil {
 		w.fail(d, ENODEV, Step{Kind: StepCheck, Reason: ReasonNoSuchLink, Link: w.f.Iif})
 		return

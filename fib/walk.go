@@ -28,7 +28,7 @@ type hit struct {
 	prefix netip.Prefix
 	src    netip.Prefix // IPv6 source prefix; zero: none
 	tos    uint8        // of the alias that matched, even if B18 chose another
-	rule   int          // position in the list; -1: none
+	rule   *rules.Entry // that led here; nil: none
 	obj    *object      // the nexthop object behind the route, if any
 	pref   RouterPref   // IPv6: of the leg that won on score, even if the hash chose another (D4a)
 }

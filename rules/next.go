@@ -36,15 +36,15 @@ func (l *List) Next(c *Cursor, f *Flow, p Profile) (e *Entry, deferred, noted bo
 		c.words.set(f, l.family, p)
 		c.ready = true
 	}
-	s := search{l: l, f: f, p: p, words: &c.words, start: c.order, limit: 1<<64 - 1}
-	s.in(l.index.acts)
+	s := search{l: l, p: p, start: c.order, limit: 1<<64 - 1}
+	s.in(l.index.acts, f, &c.words)
 	if e = s.best; e != nil {
 		deferred = e.defersFrom(f)
 		s.best, s.limit = nil, e.order+1
 	}
 	c.order = s.limit
 	if f.L3Master != 0 && len(l.index.notes) > 0 {
-		s.in(l.index.notes)
+		s.in(l.index.notes, f, &c.words)
 		noted = s.best != nil
 	}
 	return e, deferred, noted
@@ -71,7 +71,7 @@ func (l *List) Jump(c *Cursor, e *Entry) {
 	}
 }
 
-// Position returns the position of a rule that Next returned. O(log n).
+// Position returns the position of e, a rule of l. O(log n).
 func (l *List) Position(e *Entry) int { return l.rules.position(e.order) }
 
 // acts reports whether e matches and a walk then has something to do.

@@ -87,20 +87,21 @@ func tuplesOf(es []*Entry) tuples {
 	return ts
 }
 
-// search looks for the first rule from start to before limit that a flow matches.
+// search looks for the first rule from start to before limit that a flow matches. It
+// does not hold the flow: what holds both a rule and a flow makes the compiler believe
+// that the flow lives as long as the rule, and so has to be allocated.
 type search struct {
 	l            *List
-	f            *Flow
 	p            Profile
-	words        *words
 	start, limit uint64
 	best         *Entry // its order is limit
 }
 
-// in searches ts. It is a filter: what it comes across is compared in full.
-func (s *search) in(ts tuples) {
+// in searches ts for f, whose words are w. It is a filter: what it comes across is
+// compared in full.
+func (s *search) in(ts tuples, f *Flow, w *words) {
 	unmet := withSource
-	if s.f.hasSource() {
+	if f.hasSource() {
 		unmet = withoutSource
 	}
 	for _, t := range ts {
@@ -110,28 +111,28 @@ func (s *search) in(ts tuples) {
 		if t.rules.max < s.start || t.when == unmet {
 			continue
 		}
-		if l := t.rules.get(t.hash(s.words, t.used)); l == nil {
+		if l := t.rules.get(t.hash(w, t.used)); l == nil {
 			continue
 		} else if l.one != nil {
-			s.try(l.one)
+			s.try(l.one, f)
 		} else {
-			s.inTree(l.many)
+			s.inTree(l.many, f)
 		}
 	}
 }
 
-// inTree searches what t holds. Behind a subtree without ranges nothing comes earlier.
-func (s *search) inTree(t *tree) {
-	for t != nil && t.min < s.limit && t.max >= s.start && t.box.holds(s.f) {
-		s.inTree(t.left)
-		s.try(t.e)
+// inTree searches what t holds.
+func (s *search) inTree(t *tree, f *Flow) {
+	for t != nil && t.min < s.limit && t.max >= s.start && t.box.holds(f) {
+		s.inTree(t.left, f)
+		s.try(t.e, f)
 		t = t.right
 	}
 }
 
 // try takes e if it comes earlier than what was found and acts.
-func (s *search) try(e *Entry) {
-	if e.order >= s.start && e.order < s.limit && s.l.acts(e, s.f, s.p) {
+func (s *search) try(e *Entry, f *Flow) {
+	if e.order >= s.start && e.order < s.limit && s.l.acts(e, f, s.p) {
 		s.best, s.limit = e, e.order
 	}
 }
