@@ -261,7 +261,7 @@ func FuzzNext(f *testing.F) {
 	for n := range 6 {
 		f.Add(make([]byte, n*20))
 	}
-	f.Fuzz(func(t *testing.T, data []byte) { editAndWalk(t, newFuzzRand(data), 8) })
+	f.Fuzz(func(t *testing.T, data []byte) { editAndWalk(t, newFuzzRand(data), 3) })
 }
 
 // Lists that grow from nothing and shrink to it have an index in between.
