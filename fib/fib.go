@@ -6,13 +6,13 @@ import (
 	"sync/atomic"
 
 	"github.com/fibula-net/fibula/lookup"
-	"github.com/fibula-net/fibula/lookup/trie"
+	"github.com/fibula-net/fibula/lookup/flat"
 	"github.com/fibula-net/fibula/rules"
 )
 
 // Config says how a FIB works. Its zero value is a working configuration.
 type Config struct {
-	Engine lookup.Engine // of the tables; nil: trie
+	Engine lookup.Engine // of the tables; nil: flat
 	Kernel KernelVersion // whose behaviour to follow; zero: the newest known
 }
 
@@ -31,7 +31,7 @@ type FIB struct {
 // address labels, and nothing else. Instances share nothing.
 func New(c Config) *FIB {
 	if c.Engine == nil {
-		c.Engine = trie.Engine{}
+		c.Engine = flat.Engine{}
 	}
 	f := &FIB{engine: c.Engine, kernel: c.Kernel, in: newIntern()}
 	f.cur.Store(newSnapshot(c.Kernel))

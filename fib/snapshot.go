@@ -62,7 +62,7 @@ type table struct {
 // version is the table as it stands now, to go over and to derive others from.
 func (t *table) version() lookup.Table {
 	if ed, ok := t.lpm.(lookup.Editor); ok {
-		return ed.Table()
+		return ed.View()
 	}
 	return t.lpm.(lookup.Table)
 }

@@ -10,12 +10,12 @@
 // next version, then [Engine], how the two begin. The engines:
 //
 //   - linear: the golden model, a scan that can be checked by eye
-//   - trie: a popcount-compressed multibit trie; small, and the default
+//   - trie: a popcount-compressed multibit trie; small
 //   - hashzone: one hash table per prefix length, searched from the longest
+//   - flat: trees, and for large tables arrays compiled from them; searched in batches
+//     too, and the default
 //
 // Every engine passes the suite in package lookuptest, and so agrees with linear.
-// The engine for the packet path, compiled and searched in batches, will stand
-// beside them behind [BatchTable].
 //
 // # Addresses and prefixes
 //

@@ -84,9 +84,15 @@ type Editor interface {
 	// there, and whether there was one.
 	Delete(p netip.Prefix) (old Index, existed bool)
 
+	// View is what the editor holds now, to be read by its writer before it is decided
+	// whether there will be a next version. It stays as it is under later
+	// changes. It costs a small constant, and its lookups may be slower than those of what
+	// Table publishes.
+	View() Table
+
 	// Table publishes what the editor holds now. The editor may be used afterwards; its
 	// later changes do not reach a table already published. It costs a small constant,
-	// not the size of the table.
+	// and for a compiled engine what the changes concern; not the size of the table.
 	Table() Table
 }
 
@@ -107,7 +113,7 @@ type Engine interface {
 
 // BatchTable is a [Table] that can look up many addresses in one call, which lets
 // the memory accesses of neighbours overlap. It is an optional upgrade, found by type
-// assertion; so far no engine has it, and the compiled one will.
+// assertion; flat has it.
 type BatchTable interface {
 	Table
 

@@ -244,7 +244,7 @@ flows as the kernel does.`,
 	f.StringVarP(&a.netns, "netns", "n", "", "answer from this network `namespace` (a name, or the path of a file)")
 	f.IntVar(&a.pid, "pid", 0, "answer from the network namespace of this `process`")
 	f.StringVar(&a.state, "state", "", "answer from a `file` (or directory; - is standard input), see fibula state")
-	f.StringVar(&a.engine, "engine", "trie", "longest-prefix match by trie or hashzone")
+	f.StringVar(&a.engine, "engine", "flat", "longest-prefix match by flat, trie or hashzone")
 	f.StringVar(&a.color, "color", "auto", "colour: auto, always or never")
 	root.MarkFlagsMutuallyExclusive(families...)
 	root.MarkFlagsMutuallyExclusive(sources...)

@@ -55,7 +55,7 @@ func TestWrongCommandLinesExit255AndSayHow(t *testing.T) {
 		"get -4 -6 192.0.2.1":            "--ipv4 and --ipv6 exclude each other",
 		"get -n a --pid 1 192.0.2.1":     "--netns and --pid exclude each other",
 		"get --batch - --state -":        "standard input can be one of them",
-		"get --engine btree 192.0.2.1":   "trie or hashzone",
+		"get --engine btree 192.0.2.1":   "flat or trie or hashzone",
 		"get --color blue 192.0.2.1":     "auto, always or never",
 		"get --batch - 192.0.2.1":        "exclude each other",
 		"get --pid -1 192.0.2.1":         "positive",

@@ -11,12 +11,13 @@ import (
 	"github.com/fibula-net/fibula/iproute"
 	"github.com/fibula-net/fibula/ksync"
 	"github.com/fibula-net/fibula/lookup"
+	"github.com/fibula-net/fibula/lookup/flat"
 	"github.com/fibula-net/fibula/lookup/hashzone"
 	"github.com/fibula-net/fibula/lookup/trie"
 )
 
 // engines are the choices of --engine, the default first.
-var engines = []lookup.Engine{trie.Engine{}, hashzone.Engine{}}
+var engines = []lookup.Engine{flat.Engine{}, trie.Engine{}, hashzone.Engine{}}
 
 func engineNames() (names []string) {
 	for _, e := range engines {

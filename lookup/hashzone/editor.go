@@ -67,6 +67,9 @@ func (e *Editor) Delete(p netip.Prefix) (old lookup.Index, existed bool) {
 	return old, existed
 }
 
+// View is Table.
+func (e *Editor) View() lookup.Table { return e.Table() }
+
 // Table publishes what the editor holds now, at no cost; the next change pays.
 func (e *Editor) Table() lookup.Table {
 	table := e.next

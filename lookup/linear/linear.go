@@ -175,6 +175,9 @@ func (e *Editor) Delete(p netip.Prefix) (old lookup.Index, existed bool) {
 	return old, true
 }
 
+// View is Table.
+func (e *Editor) View() lookup.Table { return e.Table() }
+
 // Table publishes a copy, O(n), unlike the other engines.
 func (e *Editor) Table() lookup.Table {
 	return &Table{routes: slices.Clone(e.next.routes)}

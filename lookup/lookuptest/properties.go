@@ -50,6 +50,9 @@ func equalsGolden(engine lookup.Engine) func(*rapid.T) {
 			"publish": func(*rapid.T) {
 				versions = append(versions, version{want.Table(), got.Table()})
 			},
+			"view": func(*rapid.T) {
+				versions = append(versions, version{want.View(), got.View()})
+			},
 			"edit": func(t *rapid.T) {
 				v := rapid.SampledFrom(versions).Draw(t, "version")
 				want, got = v.want.Edit(), v.got.Edit()

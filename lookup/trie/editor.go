@@ -80,6 +80,9 @@ func (e *Editor) own() bool {
 	return e.owned
 }
 
+// View is Table.
+func (e *Editor) View() lookup.Table { return e.Table() }
+
 // Table publishes what the editor holds now, at no cost; the next change pays.
 func (e *Editor) Table() lookup.Table {
 	e.owned, e.copied = false, 0

@@ -1,0 +1,129 @@
+package flat
+
+import (
+	"net/netip"
+	"sync/atomic"
+
+	"github.com/fibula-net/fibula/lookup"
+)
+
+// NoMatch is what the packed batch calls answer for an address that no prefix contains. They can't tell
+// it from the index of the same number.
+const NoMatch lookup.Index = 1<<32 - 1
+
+var _ lookup.BatchTable = (*Table)(nil)
+
+// LookupBatch sets out[k] to the longest match of dst[k]; see [lookup.BatchTable].
+func (t *Table) LookupBatch(dst []netip.Addr, out []lookup.Match) {
+	out = out[:len(dst)]
+	for k := range dst {
+		m, ok := t.Lookup(dst[k])
+		if !ok {
+			m.Bits = -1
+		}
+		out[k] = m
+	}
+}
+
+// chunk is how many addresses go through the arrays at a time; the positions of
+// those that the arrays do not answer fit on the stack.
+const chunk = 512
+
+// LookupBatch4 sets out[k] to the index of the longest match of the IPv4 address dst[k],
+// a number in host order, for every k < len(dst); [NoMatch] is none. It does not
+// allocate. Out must be at least as long as dst; otherwise LookupBatch4 panics
+// before it writes.
+func (t *Table) LookupBatch4(dst []uint32, out []lookup.Index) {
+	out = out[:len(dst)]
+	if t.direct == nil {
+		for k, addr := range dst {
+			out[k] = t.slow4(addr)
+		}
+		return
+	}
+	var odd [chunk + 16]uint32
+	for len(dst) > 0 {
+		n := min(len(dst), chunk)
+		for _, k := range odd[:t.direct.batch(dst[:n], out[:n], t.version, t.none, &odd)] {
+			out[k] = t.slow4(dst[k])
+		}
+		dst, out = dst[n:], out[n:]
+	}
+}
+
+// Lookup4 returns the index of the longest match of an IPv4 address, a number in host
+// order; [NoMatch] is none. It does not allocate. It costs one access to distant memory where Lookup
+// costs two, as it leaves out the length.
+func (t *Table) Lookup4(addr uint32) lookup.Index {
+	if d := t.direct; d != nil && d.width == width1 {
+		code := atomic.LoadUint32(&d.bytes[addr>>10]) >> (addr >> 5 & 24) & 255
+		i := atomic.LoadUint32(&d.book.meaning[code])
+		if code != 255 && atomic.LoadUint32(&d.changed[addr>>20]) <= t.version {
+			if code == 0 {
+				return t.none
+			}
+			return i
+		}
+	}
+	return t.slow4(addr)
+}
+
+func (t *Table) slow4(addr uint32) lookup.Index {
+	if t.direct != nil {
+		m, ok := t.lookup4(addr)
+		if !ok {
+			return NoMatch
+		}
+		return m.Index
+	}
+	return indexOf(t.four.longest(uint64(addr)<<32, 32))
+}
+
+func indexOf(e *entry[lookup.Index]) lookup.Index {
+	if e == nil {
+		return NoMatch
+	}
+	return e.value
+}
+
+// batch looks up n ≤ chunk addresses, none being the answer for no match. It returns how many
+// it could not answer, with their positions in odd: those in deep blocks, and those in
+// regions that have changed since the version.
+func (d *direct4) batch(dst []uint32, out []lookup.Index, version, none uint32, odd *[chunk + 16]uint32) int {
+	done, n := d.vectors(dst, out, version, none, odd)
+	return d.batchGo(dst, out, done, version, none, odd, n)
+}
+
+// batchGo is the plain twin of the kernels: from position done on, with n odd ones before.
+func (d *direct4) batchGo(dst []uint32, out []lookup.Index, done int, version, none uint32, odd *[chunk + 16]uint32, n int) int {
+	out = out[:len(dst)]
+	if d.width == width1 && d.book.displaced.Load() == 0 {
+		codes := d.bytes
+		for k := done; k < len(dst); k++ {
+			addr := dst[k]
+			code := atomic.LoadUint32(&codes[addr>>10]) >> (addr >> 5 & 24) & 255
+			out[k] = code - 1
+			if code == 0 {
+				out[k] = none
+			}
+			if code == 255 || atomic.LoadUint32(&d.changed[addr>>20]) > version {
+				odd[n&(chunk-1)] = uint32(k)
+				n++
+			}
+		}
+		return n
+	}
+	for k := done; k < len(dst); k++ {
+		addr := dst[k]
+		code := load(d.codes, d.width, addr>>8)
+		out[k] = none
+		if code != 0 {
+			out[k] = d.book.index(code)
+		}
+		if code == d.deep || atomic.LoadUint32(&d.changed[addr>>20]) > version {
+			odd[n&(chunk-1)] = uint32(k)
+			n++
+		}
+	}
+	return n
+}

@@ -1,0 +1,158 @@
+package flat
+
+import (
+	"net/netip"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/fibula-net/fibula/internal/fulltable"
+	"github.com/fibula-net/fibula/lookup"
+	"github.com/fibula-net/fibula/lookup/lookuptest"
+)
+
+// kinds are sets of indexes that lead to each width of codes, and to codes that need the table.
+var kinds = map[string]func(k int) lookup.Index{
+	"one byte":           func(k int) lookup.Index { return lookup.Index(k % 64) },
+	"one byte, decoded":  func(k int) lookup.Index { return lookup.Index(k%64) * 1_000_003 },
+	"two bytes":          func(k int) lookup.Index { return lookup.Index(k % 3000) },
+	"two bytes, decoded": func(k int) lookup.Index { return lookup.Index(k%3000) * 1_000_003 },
+	"four bytes":         func(k int) lookup.Index { return lookup.Index(k) },
+	"beyond":             func(k int) lookup.Index { return NoMatch - lookup.Index(k) },
+}
+
+// TestBatchIsLookup: every way to ask a version gives what its trees say, of the newest
+// version and of one that the arrays have left behind.
+func TestBatchIsLookup(t *testing.T) {
+	prefixes4, prefixes6 := fulltable.Synthetic4(4000, 1), fulltable.Synthetic6(4000, 1)
+	for _, p := range prefixes6[:500] { // what is longer than the arrays can tell
+		for _, bits := range []int{49, 56, 64, 65, 96, 128} {
+			prefixes6 = append(prefixes6, netip.PrefixFrom(lookuptest.Matching([]netip.Prefix{p}, 1, uint64(bits))[0], bits))
+		}
+	}
+	all := append(prefixes4, prefixes6...)
+	addrs := append(lookuptest.Matching(all, 5000, 2), lookuptest.Uniform(4, 1000, 3)...)
+	addrs = append(addrs, lookuptest.Uniform(6, 1000, 3)...)
+	for k := 0; k < len(all); k += 20 {
+		addrs = append(addrs, all[k].Addr(), all[k].Addr().Prev())
+	}
+	for _, p := range prefixes6[len(prefixes6)-3000:] {
+		addrs = append(addrs, p.Addr())
+	}
+	addrs = append(addrs, netip.Addr{}, netip.MustParseAddr("fe80::1%eth0"), netip.MustParseAddr("255.255.255.255"),
+		netip.MustParseAddr("ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff"), netip.IPv4Unspecified(), netip.IPv6Unspecified())
+	for name, index := range kinds {
+		t.Run(name, func(t *testing.T) {
+			e := Engine{Direct4: 1, Direct6: 1}.New().Edit()
+			for k, p := range all {
+				e.Insert(p, index(k))
+			}
+			old := e.Table().(*Table)
+			for k, p := range all {
+				switch {
+				case k%20 == 0:
+					e.Delete(p)
+				case k%20 == 1:
+					e.Insert(p, index(k+1))
+				case k%20 == 2 && p.Bits() > 20:
+					e.Insert(netip.PrefixFrom(p.Addr(), p.Bits()-1), index(k))
+				}
+			}
+			next := e.Table().(*Table)
+			require.True(t, name == "beyond" || next.direct == old.direct, "the arrays were made anew")
+			for _, bits := range []int{6, 12, 0} {
+				e.Insert(netip.PrefixFrom(netip.MustParseAddr("8.0.0.0"), bits), index(bits))
+				e.Insert(netip.PrefixFrom(netip.MustParseAddr("2000::"), bits), index(bits))
+			}
+			for version, table := range map[string]*Table{"old": old, "next": next, "last": e.Table().(*Table), "branch": branch(old, all)} {
+				batchIsLookup(t, version, table, addrs)
+			}
+		})
+	}
+}
+
+// branch changes a version that is not the newest any more.
+func branch(old *Table, all []netip.Prefix) *Table {
+	e := old.Edit()
+	for k := 0; k < len(all); k += 7 {
+		e.Delete(all[k])
+	}
+	return e.Table().(*Table)
+}
+
+func batchIsLookup(t *testing.T, version string, table *Table, addrs []netip.Addr) {
+	t.Helper()
+	matches := make([]lookup.Match, len(addrs))
+	table.LookupBatch(addrs, matches)
+	var dst4 []uint32
+	var dst6 [][2]uint64
+	var want4, want6 []lookup.Index
+	for k, a := range addrs {
+		m, ok := table.Shorter(a, a.BitLen()+1)
+		want := m.Index
+		if !ok {
+			want, m.Bits = NoMatch, -1
+		}
+		got, found := table.Lookup(a)
+		if !found {
+			got.Bits = -1
+		}
+		if m != got || m != matches[k] {
+			t.Fatalf("%s: %v is %v, got %v and %v", version, a, m, got, matches[k])
+		}
+		hi, lo := uint64(0), uint64(0)
+		switch {
+		case a.Is4():
+			hi, _ = words(a)
+			dst4, want4 = append(dst4, uint32(hi>>32)), append(want4, want)
+		case a.Is6():
+			hi, lo = words(a)
+			dst6, want6 = append(dst6, [2]uint64{hi, lo}), append(want6, want)
+		}
+	}
+	has := avx512
+	defer func() { avx512 = has }()
+	for _, how := range []string{"vectors", "plain"} {
+		avx512 = has && how == "vectors"
+		got4, got6 := make([]lookup.Index, len(dst4)), make([]lookup.Index, len(dst6)+5)
+		table.LookupBatch4(dst4, got4)
+		table.LookupBatch6(dst6, got6)
+		for k := range dst4 {
+			if want4[k] != got4[k] || want4[k] != table.Lookup4(dst4[k]) {
+				t.Fatalf("%s, %s: %x is %d, got %d and %d", version, how, dst4[k], want4[k], got4[k], table.Lookup4(dst4[k]))
+			}
+		}
+		for k := range dst6 {
+			if want6[k] != got6[k] || want6[k] != table.Lookup6(dst6[k]) {
+				t.Fatalf("%s, %s: %x is %d, got %d and %d", version, how, dst6[k], want6[k], got6[k], table.Lookup6(dst6[k]))
+			}
+		}
+		assert.Equal(t, make([]lookup.Index, 5), got6[len(dst6):], "written beyond the end")
+	}
+}
+
+func TestBatchesAllocateNothing(t *testing.T) {
+	prefixes := append(fulltable.Synthetic4(20_000, 1), fulltable.Synthetic6(5000, 1)...)
+	table := Engine{}.Build(lookuptest.Indexed(prefixes)).(*Table)
+	require.NotNil(t, table.direct)
+	require.NotNil(t, table.direct6)
+	addrs := lookuptest.Matching(prefixes, 1000, 2)
+	dst4, dst6, out, matches := make([]uint32, 1000), make([][2]uint64, 1000), make([]lookup.Index, 1000), make([]lookup.Match, 1000)
+	assert.Zero(t, testing.AllocsPerRun(20, func() {
+		table.LookupBatch(addrs, matches)
+		table.LookupBatch4(dst4, out)
+		table.LookupBatch6(dst6, out)
+		table.Lookup4(dst4[0])
+		table.Lookup6(dst6[0])
+	}))
+}
+
+func TestBatchPanicsBeforeItWrites(t *testing.T) {
+	table := Engine{}.New().(*Table)
+	out := []lookup.Index{7}
+	assert.Panics(t, func() { table.LookupBatch4(make([]uint32, 2), out) })
+	assert.Panics(t, func() { table.LookupBatch6(make([][2]uint64, 2), out) })
+	assert.Panics(t, func() { table.LookupBatch(make([]netip.Addr, 2), make([]lookup.Match, 1)) })
+	assert.EqualValues(t, 7, out[0])
+}

@@ -1,0 +1,104 @@
+package flat
+
+import (
+	"sync/atomic"
+
+	"github.com/fibula-net/fibula/lookup"
+)
+
+// scratch6 holds a chunk of IPv6 addresses between the stages of a batch. Each stage
+// takes one step for all of them, so that their accesses to memory overlap.
+type scratch6 struct {
+	entries [chunk]uint32
+	quarter [chunk]uint32 // bits 32–47 of the addresses
+	leaves  [chunk]uint32 // byte offsets of leaves, 0 for those that have none
+	codes   [chunk]uint32
+	odd     [chunk + 16]uint32
+}
+
+// LookupBatch6 sets out[k] to the index of the longest match of the IPv6 address dst[k],
+// two numbers in host order, the first bits first, for every k < len(dst); [NoMatch] is
+// none. It does not allocate. Out must be at least as long as dst; otherwise
+// LookupBatch6 panics before it writes.
+func (t *Table) LookupBatch6(dst [][2]uint64, out []lookup.Index) {
+	out = out[:len(dst)]
+	if t.direct6 == nil {
+		for k := range dst {
+			out[k] = t.slow6(&dst[k])
+		}
+		return
+	}
+	var s scratch6
+	for len(dst) > 0 {
+		n := min(len(dst), chunk)
+		for _, k := range s.odd[:t.direct6.batch(dst[:n], out[:n], t.version6, t.none6, &s)] {
+			out[k] = t.slow6(&dst[k])
+		}
+		dst, out = dst[n:], out[n:]
+	}
+}
+
+// Lookup6 is Lookup4 for an IPv6 address as in LookupBatch6.
+func (t *Table) Lookup6(addr [2]uint64) lookup.Index {
+	if d := t.direct6; d != nil {
+		code := d.code(addr[0])
+		i := atomic.LoadUint32(&d.book.indexes[code&deep6])
+		if code != deep6 && atomic.LoadUint32(&d.changed[addr[0]>>32&(regions-1)]) <= t.version6 {
+			if code == 0 {
+				return t.none6
+			}
+			return i
+		}
+	}
+	return t.slow6(&addr)
+}
+
+func (t *Table) slow6(addr *[2]uint64) lookup.Index {
+	m, ok := t.walk6(addr[0], addr[1], 128)
+	if !ok {
+		return NoMatch
+	}
+	return m.Index
+}
+
+// batch is direct4.batch.
+func (d *direct6) batch(dst [][2]uint64, out []lookup.Index, version, none uint32, s *scratch6) int {
+	done, n := d.vectors(dst, out, version, none, s)
+	return d.batchGo(dst, out, done, version, none, s, n)
+}
+
+func (d *direct6) batchGo(dst [][2]uint64, out []lookup.Index, done int, version, none uint32, s *scratch6, n int) int {
+	for k := done; k < len(dst); k++ {
+		hi := dst[k][0]
+		e := atomic.LoadUint32(&d.root[hi>>48])
+		if e>>30 == isFan {
+			e = atomic.LoadUint32(d.at(e, hi>>32&0xffff))
+		}
+		s.entries[k&(chunk-1)] = e
+	}
+	for k := done; k < len(dst); k++ {
+		p := &s.entries[k&(chunk-1)]
+		if e := *p; e>>30 == isBelow {
+			*p = atomic.LoadUint32(d.at(e, dst[k][0]>>24&255))
+		}
+	}
+	for k := done; k < len(dst); k++ {
+		hi := dst[k][0]
+		code := s.entries[k&(chunk-1)]
+		switch code >> 30 {
+		case isBelow:
+			code = half(d.at(code, hi>>17&127), uint32(hi>>16&1))
+		case isLeaf:
+			code = d.leafCode(code, uint32(hi>>16&0xffff))
+		}
+		out[k] = none
+		if code != 0 {
+			out[k] = atomic.LoadUint32(&d.book.indexes[code&deep6])
+		}
+		if code == deep6 || atomic.LoadUint32(&d.changed[hi>>32&(regions-1)]) > version {
+			s.odd[n&(chunk-1)] = uint32(k)
+			n++
+		}
+	}
+	return n
+}

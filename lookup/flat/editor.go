@@ -1,0 +1,191 @@
+package flat
+
+import (
+	"net/netip"
+
+	"github.com/fibula-net/fibula/lookup"
+)
+
+// Editor is a next version.
+type Editor struct {
+	next              Table
+	epoch             uint64
+	changes           []change4 // since next.direct described next
+	changes6          []change6
+	rebuild, rebuild6 bool // more changes than are worth keeping
+}
+
+var _ lookup.Editor = (*Editor)(nil)
+
+// Len returns the number of prefixes.
+func (e *Editor) Len() int { return e.next.Len() }
+
+// Get returns the index stored under exactly p.
+func (e *Editor) Get(p netip.Prefix) (lookup.Index, bool) { return e.next.Get(p) }
+
+// Lookup returns the longest prefix that contains dst. Until the next version is
+// published it goes down the trees.
+func (e *Editor) Lookup(dst netip.Addr) (lookup.Match, bool) {
+	return e.next.Shorter(dst, dst.BitLen()+1)
+}
+
+// Shorter returns the longest prefix that contains dst and is shorter than bits.
+func (e *Editor) Shorter(dst netip.Addr, bits int) (lookup.Match, bool) {
+	return e.next.Shorter(dst, bits)
+}
+
+// Insert stores i under p. It copies the lists and nodes on the path that this editor has not
+// copied yet.
+func (e *Editor) Insert(p netip.Prefix, i lookup.Index) (old lookup.Index, replaced bool) {
+	if !p.IsValid() {
+		return 0, false
+	}
+	p = p.Masked()
+	t, bits := &e.next, p.Bits()
+	hi, lo := words(p.Addr())
+	switch {
+	case p.Addr().Is4():
+		t.four, old, replaced = t.four.put(e.epoch, 0, hi, bits, i)
+		e.note(change4{uint32(hi >> 32), uint8(bits), replaced, true, old, i})
+	case bits <= 64:
+		t.six, old, replaced = t.six.put(e.epoch, 0, hi, bits, i)
+		e.note6(change6{hi, uint8(bits), replaced, true, old, i})
+	default:
+		var rest *node[lookup.Index]
+		if s := t.long.get(hi, 64); s != nil {
+			rest = s.value
+		}
+		rest, old, replaced = rest.put(e.epoch, 0, lo, bits-64, i)
+		t.long, _, _ = t.long.put(e.epoch, 0, hi, 64, rest)
+		e.note6(change6{hi: hi, length: 65})
+	}
+	if !replaced {
+		t.n++
+	}
+	return old, replaced
+}
+
+// Delete removes p, at the cost of Insert.
+func (e *Editor) Delete(p netip.Prefix) (old lookup.Index, existed bool) {
+	old, existed = e.next.Get(p)
+	if !existed {
+		return 0, false
+	}
+	p = p.Masked()
+	t, bits := &e.next, p.Bits()
+	hi, lo := words(p.Addr())
+	switch {
+	case p.Addr().Is4():
+		t.four = t.four.remove(e.epoch, hi, bits)
+		e.note(change4{addr: uint32(hi >> 32), length: uint8(bits), was: true, old: old})
+	case bits <= 64:
+		t.six = t.six.remove(e.epoch, hi, bits)
+		e.note6(change6{hi: hi, length: uint8(bits), was: true, old: old})
+	default:
+		rest := t.long.get(hi, 64).value.remove(e.epoch, lo, bits-64)
+		if rest == nil {
+			t.long = t.long.remove(e.epoch, hi, 64)
+		} else {
+			t.long, _, _ = t.long.put(e.epoch, 0, hi, 64, rest)
+		}
+		e.note6(change6{hi: hi, length: 65})
+	}
+	t.n--
+	return old, true
+}
+
+// note keeps a change for the direct arrays, as long as following changes is cheaper
+// than to make them anew.
+func (e *Editor) note(c change4) {
+	if c.length == 0 {
+		e.next.default4, e.next.hasDef4, e.next.none = lookup.Match{Index: c.index}, c.is, NoMatch
+		if c.is {
+			e.next.none = c.index
+		}
+	}
+	if e.next.direct == nil || e.rebuild {
+		return
+	}
+	if e.changes = append(e.changes, c); len(e.changes) > e.next.four.size()/2 {
+		e.changes, e.rebuild = nil, true
+	}
+}
+
+func (e *Editor) note6(c change6) {
+	t := &e.next
+	if c.length == 0 {
+		t.default6, t.hasDef6, t.none6 = lookup.Match{Index: c.index}, c.is, NoMatch
+		if c.is {
+			t.none6 = c.index
+		}
+	}
+	if t.direct6 == nil || e.rebuild6 {
+		return
+	}
+	if e.changes6 = append(e.changes6, c); len(e.changes6) > t.size6()/2 {
+		e.changes6, e.rebuild6 = nil, true
+	}
+}
+
+// View is what the editor holds now, without arrays.
+func (e *Editor) View() lookup.Table {
+	view := e.next
+	view.direct, view.direct6 = nil, nil
+	e.epoch = epochs.Add(1)
+	return &view
+}
+
+// Table publishes what the editor holds now. It costs the part of the address space
+// whose answer has changed; a version that branches off from one that is not the newest,
+// and one that has become large or has half of its prefixes changed, costs its compilation.
+func (e *Editor) Table() lookup.Table {
+	t := &e.next
+	switch n := t.four.size(); {
+	case t.direct == nil && (n < t.direct4From || n > t.refused4/2 && t.refused4 > 0), n < t.direct4From/4:
+		t.direct = nil
+	case t.direct == nil || e.rebuild:
+		t.compile4()
+	case len(e.changes) > 0:
+		var ok bool
+		if t.version, ok = t.direct.publish(t.version, t.four, e.changes); !ok {
+			t.compile4()
+		}
+	}
+	switch n := t.size6(); {
+	case t.direct6 == nil && (n < t.direct6From || n > t.refused6/2 && t.refused6 > 0), n < t.direct6From/4:
+		t.direct6 = nil
+	case t.direct6 == nil || e.rebuild6:
+		t.compile6()
+	case len(e.changes6) > 0:
+		var ok bool
+		if t.version6, ok = t.direct6.publish(t.version6, t.trees6(), e.changes6); !ok {
+			t.compile6()
+		}
+	}
+	e.changes, e.rebuild, e.changes6, e.rebuild6 = nil, false, nil, false
+	e.epoch = epochs.Add(1)
+	table := *t
+	return &table
+}
+
+func (t *Table) size6() int { return t.six.size() + t.long.size() }
+
+func (t *Table) trees6() trees6 { return trees6{t.six, t.long} }
+
+func (t *Table) compile4() {
+	t.refused4 = 0
+	if t.direct = build4(t.four); t.direct != nil {
+		t.version = t.direct.head
+	} else {
+		t.refused4 = t.four.size()
+	}
+}
+
+func (t *Table) compile6() {
+	t.refused6 = 0
+	if t.direct6 = build6(t.trees6()); t.direct6 != nil {
+		t.version6 = t.direct6.head
+	} else {
+		t.refused6 = t.size6()
+	}
+}

@@ -1,0 +1,248 @@
+package flat
+
+import (
+	"iter"
+	"net/netip"
+	"sync/atomic"
+
+	"github.com/fibula-net/fibula/lookup"
+)
+
+// Engine makes compiled tables. The zero value is ready to use.
+type Engine struct {
+	// Direct4 is the number of IPv4 prefixes from which on a table has the direct
+	// arrays, 32 MiB or more; 0 means 16,384. A table keeps them until a quarter is left.
+	Direct4 int
+
+	// Direct6 is the same of IPv6, where the arrays take 2 MiB or more; 0 means 4,096.
+	Direct6 int
+}
+
+const (
+	direct4From = 16384
+	direct6From = 4096
+)
+
+var _ lookup.Engine = Engine{}
+
+// Name returns "flat".
+func (Engine) Name() string { return "flat" }
+
+// New returns an empty table.
+func (e Engine) New() lookup.Table {
+	if e.Direct4 == 0 {
+		e.Direct4 = direct4From
+	}
+	if e.Direct6 == 0 {
+		e.Direct6 = direct6From
+	}
+	return &Table{direct4From: e.Direct4, direct6From: e.Direct6, none: NoMatch, none6: NoMatch}
+}
+
+// Build returns a table with all of routes. Those in ascending order load fastest.
+func (e Engine) Build(routes iter.Seq2[netip.Prefix, lookup.Index]) lookup.Table {
+	next := e.New().Edit()
+	for p, i := range routes {
+		next.Insert(p, i)
+	}
+	return next.Table()
+}
+
+// Table is one version. Versions share the parts of their trees in which they do not
+// differ, and the compiled arrays: see direct4.
+type Table struct {
+	four, six                *node[lookup.Index]        // six: up to /64
+	long                     *node[*node[lookup.Index]] // IPv6 beyond /64: by the first 64 bits, then by the rest
+	n                        int
+	direct4From, direct6From int
+
+	direct   *direct4 // nil: few IPv4 prefixes
+	version  uint32   // of direct
+	direct6  *direct6 // nil: few IPv6 prefixes
+	version6 uint32
+	// refused4 and refused6 are how many prefixes had indexes that the arrays could not
+	// take; 0: they could.
+	refused4, refused6 int
+	// default4 is 0.0.0.0/0, which the arrays leave out: it would be all over them.
+	default4 lookup.Match
+	hasDef4  bool
+	none     lookup.Index // default4's index, or NoMatch
+	default6 lookup.Match // ::/0 likewise
+	hasDef6  bool
+	none6    lookup.Index
+}
+
+var _ lookup.Table = (*Table)(nil)
+
+// Len returns the number of prefixes.
+func (t *Table) Len() int { return t.n }
+
+// Get returns the index stored under exactly p, in at most one step per byte and a
+// binary search.
+func (t *Table) Get(p netip.Prefix) (lookup.Index, bool) {
+	if !p.IsValid() {
+		return 0, false
+	}
+	p = p.Masked()
+	hi, lo := words(p.Addr())
+	var e *entry[lookup.Index]
+	switch {
+	case p.Addr().Is4():
+		e = t.four.get(hi, p.Bits())
+	case p.Bits() <= 64:
+		e = t.six.get(hi, p.Bits())
+	default:
+		if s := t.long.get(hi, 64); s != nil {
+			e = s.value.get(lo, p.Bits()-64)
+		}
+	}
+	if e == nil {
+		return 0, false
+	}
+	return e.value, true
+}
+
+// Lookup returns the longest prefix that contains dst.
+func (t *Table) Lookup(dst netip.Addr) (lookup.Match, bool) {
+	if t.direct != nil && dst.Is4() {
+		hi, _ := words(dst)
+		return t.lookup4(uint32(hi >> 32))
+	}
+	if t.direct6 != nil && dst.Is6() {
+		return t.lookup6(words(dst))
+	}
+	return t.Shorter(dst, dst.BitLen()+1)
+}
+
+// lookup4 needs the direct arrays.
+func (t *Table) lookup4(addr uint32) (lookup.Match, bool) {
+	if m, found, sure := t.direct.lookup(addr, t.version); sure {
+		if found {
+			return m, true
+		}
+		return t.default4, t.hasDef4
+	}
+	return matchOf(t.four.longest(uint64(addr)<<32, 32))
+}
+
+// lookup6 needs the direct arrays.
+func (t *Table) lookup6(hi, lo uint64) (lookup.Match, bool) {
+	if m, found, sure := t.direct6.lookup(hi, t.version6); sure {
+		if found {
+			return m, true
+		}
+		return t.default6, t.hasDef6
+	}
+	return t.walk6(hi, lo, 128)
+}
+
+// walk6 returns the longest prefix that is no longer than limit.
+func (t *Table) walk6(hi, lo uint64, limit int) (lookup.Match, bool) {
+	if limit > 64 && t.long != nil {
+		if s := t.long.get(hi, 64); s != nil {
+			if e := s.value.longest(lo, limit-64); e != nil {
+				return lookup.Match{Index: e.value, Bits: int16(64 + e.length)}, true
+			}
+		}
+	}
+	return matchOf(t.six.longest(hi, min(limit, 64)))
+}
+
+func matchOf(e *entry[lookup.Index]) (lookup.Match, bool) {
+	if e == nil {
+		return lookup.Match{}, false
+	}
+	return lookup.Match{Index: e.value, Bits: int16(e.length)}, true
+}
+
+// Shorter returns the longest prefix that contains dst and is shorter than bits. It goes
+// down a tree, in at most one step and one binary search per byte.
+func (t *Table) Shorter(dst netip.Addr, bits int) (lookup.Match, bool) {
+	if bits <= 0 || !dst.IsValid() {
+		return lookup.Match{}, false
+	}
+	limit := min(bits-1, dst.BitLen())
+	hi, lo := words(dst)
+	if dst.Is4() {
+		return matchOf(t.four.longest(hi, limit))
+	}
+	return t.walk6(hi, lo, limit)
+}
+
+// Covering yields p, if it is stored, and every stored prefix that contains it, longest
+// first.
+func (t *Table) Covering(p netip.Prefix) iter.Seq2[netip.Prefix, lookup.Index] {
+	return func(yield func(netip.Prefix, lookup.Index) bool) {
+		addr := p.Addr()
+		m, ok := t.Shorter(addr, p.Bits()+1)
+		for ok && yield(m.Prefix(addr), m.Index) {
+			m, ok = t.Shorter(addr, int(m.Bits))
+		}
+	}
+}
+
+// Covered yields p, if it is stored, and every stored prefix inside it, in order. Beyond
+// what it yields it costs a step per byte.
+func (t *Table) Covered(p netip.Prefix) iter.Seq2[netip.Prefix, lookup.Index] {
+	return func(yield func(netip.Prefix, lookup.Index) bool) {
+		if !p.IsValid() {
+			return
+		}
+		p := p.Masked()
+		hi, lo := words(p.Addr())
+		if p.Addr().Is4() {
+			t.four.walk(hi, p.Bits(), func(e *entry[lookup.Index]) bool {
+				return yield(prefixOf(true, e.key, 0, int(e.length)), e.value)
+			})
+			return
+		}
+		t.covered6(hi, lo, p.Bits(), yield)
+	}
+}
+
+// covered6 merges the two trees: what is longer than 64 bits comes after the prefixes
+// that begin where it does, and before those that begin later.
+func (t *Table) covered6(hi, lo uint64, length int, yield func(netip.Prefix, lookup.Index) bool) bool {
+	if length > 64 {
+		s := t.long.get(hi, 64)
+		return s == nil || s.value.walk(lo, length-64, func(e *entry[lookup.Index]) bool {
+			return yield(prefixOf(false, hi, e.key, 64+int(e.length)), e.value)
+		})
+	}
+	short := func(e *entry[lookup.Index]) bool {
+		return yield(prefixOf(false, e.key, 0, int(e.length)), e.value)
+	}
+	at, from, done := hi, length, false // where the short ones go on
+	upTo := func(key uint64) bool {
+		if done {
+			return true
+		}
+		ok := t.six.between(at, from, key, short)
+		at, from, done = key+1, 0, key == 1<<64-1
+		return ok
+	}
+	return t.long.walk(hi, length, func(s *entry[*node[lookup.Index]]) bool {
+		return upTo(s.key) && s.value.walk(0, 0, func(e *entry[lookup.Index]) bool {
+			return yield(prefixOf(false, s.key, e.key, 64+int(e.length)), e.value)
+		})
+	}) && upTo(hi|^maskOf(length))
+}
+
+// All yields every prefix in order.
+func (t *Table) All() iter.Seq2[netip.Prefix, lookup.Index] {
+	return func(yield func(netip.Prefix, lookup.Index) bool) {
+		_ = t.four.walk(0, 0, func(e *entry[lookup.Index]) bool {
+			return yield(prefixOf(true, e.key, 0, int(e.length)), e.value)
+		}) && t.covered6(0, 0, 0, yield)
+	}
+}
+
+// Edit starts a next version at no cost; the first change pays.
+func (t *Table) Edit() lookup.Editor {
+	return &Editor{next: *t, epoch: epochs.Add(1)}
+}
+
+// epochs numbers the stretches of work between an editor's start or publication and the
+// next one. A node that carries the number of the running stretch was made in it, and is
+// seen by nobody else.
+var epochs atomic.Uint64

@@ -1,0 +1,31 @@
+package flat_test
+
+import (
+	"flag"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/fibula-net/fibula/lookup/flat"
+	"github.com/fibula-net/fibula/lookup/lookuptest"
+)
+
+func TestEngine(t *testing.T) { lookuptest.TestEngine(t, flat.Engine{}) }
+
+// TestEngineWithArrays gives the arrays to every table. Each costs 32 MiB to clear: a
+// quarter of the usual checks must do.
+func TestEngineWithArrays(t *testing.T) {
+	checks := flag.Lookup("rapid.checks")
+	was := checks.Value.String()
+	require.NoError(t, checks.Value.Set("25"))
+	defer func() { require.NoError(t, checks.Value.Set(was)) }()
+	lookuptest.TestEngine(t, flat.Engine{Direct4: 1, Direct6: 1})
+}
+
+func FuzzEngine(f *testing.F) { lookuptest.Fuzz(f, flat.Engine{}) }
+
+func FuzzEngineWithArrays(f *testing.F) { lookuptest.Fuzz(f, flat.Engine{Direct4: 1, Direct6: 1}) }
+
+func BenchmarkLookup(b *testing.B) { lookuptest.BenchLookup(b, flat.Engine{}) }
+
+func BenchmarkEdit(b *testing.B) { lookuptest.BenchEdit(b, flat.Engine{}) }

@@ -1,0 +1,227 @@
+//go:build !race
+
+#include "textflag.h"
+
+// Offsets in scratch6.
+#define ENTRIES 0
+#define QUARTER 2048
+#define LEAVES 4096
+#define CODES 6144
+#define ODD 8192
+
+// Z31 0xffff, Z30 1<<30-1, Z29 kind mask shifted: compared with kinds in Z28 (2), Z27 (3), Z26 (1)
+#define CONST(value, to) \
+	MOVL value, DX \
+	VPBROADCASTD DX, to
+
+// HIGH leaves the first 32 bits of 16 addresses in Z1, with bits 32–63 in Z2.
+#define HIGH \
+	VMOVDQU64 (SI), Z3 \
+	VMOVDQU64 64(SI), Z4 \
+	VMOVDQU64 128(SI), Z5 \
+	VMOVDQU64 192(SI), Z6 \
+	VMOVDQA64 Z20, Z7 \
+	VPERMI2Q Z4, Z3, Z7 \
+	VMOVDQA64 Z20, Z8 \
+	VPERMI2Q Z6, Z5, Z8 \
+	VMOVDQA32 Z21, Z1 \
+	VPERMI2D Z8, Z7, Z1 \
+	VMOVDQA32 Z22, Z2 \
+	VPERMI2D Z8, Z7, Z2
+
+// func lookup6(root, arena, changed, indexes *uint32, dst *[2]uint64, out *uint32, n int, version, none uint32, s *scratch6) int
+TEXT ·lookup6(SB), NOSPLIT, $0-80
+	MOVQ root+0(FP), R8
+	MOVQ arena+8(FP), R9
+	MOVQ changed+16(FP), R10
+	MOVQ indexes+24(FP), R11
+	MOVQ dst+32(FP), SI
+	MOVQ n+48(FP), CX
+	MOVQ s+64(FP), BX
+	CONST($0xffff, Z31)
+	CONST($0x3fffffff, Z30)
+	CONST($2, Z28)
+	CONST($3, Z27)
+	CONST($1, Z26)
+	CONST($255, Z25)
+	VMOVDQU64 even<>(SB), Z20
+	VMOVDQU32 upper<>(SB), Z21
+	VMOVDQU32 lower<>(SB), Z22
+
+	// Root and fan.
+	MOVQ BX, DI
+	MOVQ CX, R12
+fan:
+	HIGH
+	VPSRLD $16, Z1, Z3
+	KXNORW K1, K1, K1
+	VPGATHERDD (R8)(Z3*4), K1, Z0
+	VPSRLD $30, Z0, Z3
+	VPCMPEQD Z27, Z3, K2
+	VPANDD Z30, Z0, Z4
+	VPSLLD $4, Z4, Z4
+	VPANDD Z31, Z1, Z5
+	VPADDD Z5, Z4, Z4
+	VPGATHERDD (R9)(Z4*4), K2, Z0
+	VPSRLD $16, Z2, Z2
+	VMOVDQU32 Z0, ENTRIES(DI)
+	VMOVDQU32 Z2, QUARTER(DI)
+	ADDQ $256, SI
+	ADDQ $64, DI
+	SUBQ $16, R12
+	JNE fan
+
+	// Mid.
+	MOVQ BX, DI
+	MOVQ CX, R12
+mid:
+	VMOVDQU32 ENTRIES(DI), Z0
+	VMOVDQU32 QUARTER(DI), Z2
+	VPSRLD $30, Z0, Z3
+	VPCMPEQD Z28, Z3, K2
+	VPANDD Z30, Z0, Z4
+	VPSLLD $4, Z4, Z4
+	VPSRLD $8, Z2, Z5
+	VPADDD Z5, Z4, Z4
+	VPGATHERDD (R9)(Z4*4), K2, Z0
+	VMOVDQU32 Z0, ENTRIES(DI)
+	ADDQ $64, DI
+	SUBQ $16, R12
+	JNE mid
+
+	// Row, and where the leaves are.
+	MOVQ BX, DI
+	MOVQ CX, R12
+row:
+	VMOVDQU32 ENTRIES(DI), Z0
+	VMOVDQU32 QUARTER(DI), Z2
+	VPSRLD $30, Z0, Z3
+	VPCMPEQD Z28, Z3, K2
+	VPCMPEQD Z26, Z3, K3
+	VPANDD Z30, Z0, Z4
+	VPSLLD $6, Z4, Z6
+	VMOVDQU32.Z Z6, K3, Z6
+	VMOVDQU32 Z6, LEAVES(DI)
+	KTESTW K2, K2
+	JEQ norow
+	VPSLLD $5, Z4, Z4
+	VPANDD Z25, Z2, Z5
+	VPADDD Z5, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	KMOVW K2, K4
+	VPGATHERDD (R9)(Z4*2), K2, Z5
+	VPANDD Z31, Z5, K4, Z0
+norow:
+	VMOVDQU32 Z0, ENTRIES(DI)
+	ADDQ $64, DI
+	SUBQ $16, R12
+	JNE row
+
+	// Leaf: how many of the 16 bounds are not above the address.
+	MOVQ BX, DI
+	MOVQ CX, R12
+leaf:
+#define LEAF(i) \
+	MOVL LEAVES+4*i(DI), AX \
+	VPBROADCASTW QUARTER+4*i(DI), Y0 \
+	VMOVDQU (R9)(AX*1), Y1 \
+	VPCMPUW $2, Y0, Y1, K1 \
+	KMOVW K1, DX \
+	POPCNTL DX, DX \
+	LEAQ (R9)(AX*1), AX \
+	MOVWLZX 30(AX)(DX*2), DX \
+	MOVL DX, CODES+4*i(DI)
+	LEAF(0)
+	LEAF(1)
+	LEAF(2)
+	LEAF(3)
+	ADDQ $16, DI
+	SUBQ $4, R12
+	JNE leaf
+
+	// Answers.
+	MOVQ dst+32(FP), SI
+	MOVQ out+40(FP), R13
+	MOVL version+56(FP), DX
+	VPBROADCASTD DX, Z24
+	MOVL none+60(FP), DX
+	VPBROADCASTD DX, Z23
+	VMOVDQU32 positions<>(SB), Z19
+	CONST($16, Z18)
+	CONST($4095, Z17)
+	MOVQ BX, DI
+	XORQ AX, AX
+answer:
+	VMOVDQU32 ENTRIES(DI), Z0
+	VPSRLD $30, Z0, Z3
+	VPCMPEQD Z26, Z3, K3
+	VMOVDQU32 CODES(DI), K3, Z0
+	VPTESTMD Z0, Z0, K1
+	VMOVDQA32 Z23, Z9
+	VPGATHERDD (R11)(Z0*4), K1, Z9
+	VMOVDQU32 Z9, (R13)
+	HIGH
+	VPANDD Z17, Z1, Z1
+	KXNORW K2, K2, K2
+	VPGATHERDD (R10)(Z1*4), K2, Z4
+	VPCMPUD $6, Z24, Z4, K3
+	VPCMPEQD Z31, Z0, K4
+	KORW K3, K4, K3
+	KMOVW K3, DX
+	TESTL DX, DX
+	JEQ next
+	VPCOMPRESSD Z19, K3, Z6
+	VMOVDQU32 Z6, ODD(BX)(AX*4)
+	POPCNTL DX, DX
+	ADDQ DX, AX
+next:
+	VPADDD Z18, Z19, Z19
+	ADDQ $256, SI
+	ADDQ $64, DI
+	ADDQ $64, R13
+	SUBQ $16, CX
+	JNE answer
+	MOVQ AX, ret+72(FP)
+	VZEROUPPER
+	RET
+
+// The first halves of four and four addresses.
+DATA even<>+0(SB)/8, $0
+DATA even<>+8(SB)/8, $2
+DATA even<>+16(SB)/8, $4
+DATA even<>+24(SB)/8, $6
+DATA even<>+32(SB)/8, $8
+DATA even<>+40(SB)/8, $10
+DATA even<>+48(SB)/8, $12
+DATA even<>+56(SB)/8, $14
+GLOBL even<>(SB), RODATA|NOPTR, $64
+
+// The upper words of eight and eight of them, and the lower ones.
+DATA upper<>+0(SB)/8, $0x0000000300000001
+DATA upper<>+8(SB)/8, $0x0000000700000005
+DATA upper<>+16(SB)/8, $0x0000000b00000009
+DATA upper<>+24(SB)/8, $0x0000000f0000000d
+DATA upper<>+32(SB)/8, $0x0000001300000011
+DATA upper<>+40(SB)/8, $0x0000001700000015
+DATA upper<>+48(SB)/8, $0x0000001b00000019
+DATA upper<>+56(SB)/8, $0x0000001f0000001d
+GLOBL upper<>(SB), RODATA|NOPTR, $64
+DATA lower<>+0(SB)/8, $0x0000000200000000
+DATA lower<>+8(SB)/8, $0x0000000600000004
+DATA lower<>+16(SB)/8, $0x0000000a00000008
+DATA lower<>+24(SB)/8, $0x0000000e0000000c
+DATA lower<>+32(SB)/8, $0x0000001200000010
+DATA lower<>+40(SB)/8, $0x0000001600000014
+DATA lower<>+48(SB)/8, $0x0000001a00000018
+DATA lower<>+56(SB)/8, $0x0000001e0000001c
+GLOBL lower<>(SB), RODATA|NOPTR, $64
+
+DATA positions<>+0(SB)/8, $0x0000000100000000
+DATA positions<>+8(SB)/8, $0x0000000300000002
+DATA positions<>+16(SB)/8, $0x0000000500000004
+DATA positions<>+24(SB)/8, $0x0000000700000006
+DATA positions<>+32(SB)/8, $0x0000000900000008
+DATA positions<>+40(SB)/8, $0x0000000b0000000a
+DATA positions<>+48(SB)/8, $0x0000000d0000000c
+DATA positions<>+56(SB)/8, $0x0000000f0000000e
+GLOBL positions<>(SB), RODATA|NOPTR, $64

@@ -1,0 +1,15 @@
+//go:build !amd64 || race
+
+package flat
+
+// avx512 is for tests.
+var avx512 bool
+
+// vectors leaves all to the plain code.
+func (d *direct4) vectors(_, _ []uint32, _, _ uint32, _ *[chunk + 16]uint32) (done, n int) {
+	return 0, 0
+}
+
+func (d *direct6) vectors(_ [][2]uint64, _ []uint32, _, _ uint32, _ *scratch6) (done, n int) {
+	return 0, 0
+}

@@ -1,0 +1,96 @@
+package flat
+
+import "slices"
+
+// own returns n for the editor of this epoch to change: n itself, or a copy. A nil n is
+// a new leaf.
+func (n *node[V]) own(epoch uint64, depth uint8, key uint64) *node[V] {
+	switch {
+	case n == nil:
+		return &node[V]{epoch: epoch, depth: depth, first: key & maskOf(int(depth))}
+	case n.epoch == epoch:
+		return n
+	}
+	c := *n
+	c.epoch = epoch
+	c.list = append(make([]entry[V], 0, len(n.list)+1), n.list...)
+	if n.kids != nil {
+		k := *n.kids
+		c.kids = &k
+	}
+	return &c
+}
+
+// put stores v under key/length in a tree and returns the tree's next root. old is
+// what was there.
+func (n *node[V]) put(epoch uint64, depth uint8, key uint64, length int, v V) (root *node[V], old V, replaced bool) {
+	n = n.own(epoch, depth, key)
+	if !n.keeps(length) {
+		kid := &n.kids[n.byteOf(key)]
+		*kid, old, replaced = (*kid).put(epoch, n.depth+8, key, length, v)
+	} else if at, found := search(n.list, key, length); found {
+		old, replaced = n.list[at].value, true
+		n.list[at].value = v
+	} else {
+		n.list = slices.Insert(n.list, at, entry[V]{key, uint8(length), v})
+	}
+	if !replaced {
+		n.n++
+	}
+	if n.kids == nil && len(n.list) > burstAt && n.depth < 64 {
+		n.burst()
+	}
+	return n, old, replaced
+}
+
+// burst turns a leaf that is owned into a node.
+func (n *node[V]) burst() {
+	all := n.list
+	n.kids, n.list = new(kids[V]), nil
+	for i := 0; i < len(all); {
+		if n.keeps(int(all[i].length)) {
+			n.list = append(n.list, all[i])
+			i++
+			continue
+		}
+		b, from := n.byteOf(all[i].key), i
+		for i < len(all) && n.byteOf(all[i].key) == b && !n.keeps(int(all[i].length)) {
+			i++
+		}
+		kid := n.kids[b]
+		if kid == nil {
+			kid = kid.own(n.epoch, n.depth+8, all[from].key)
+			n.kids[b] = kid
+		}
+		kid.list = append(kid.list, all[from:i]...)
+		kid.n = len(kid.list)
+	}
+	for _, kid := range n.kids {
+		if kid != nil && len(kid.list) > burstAt && kid.depth < 64 {
+			kid.burst()
+		}
+	}
+}
+
+// remove deletes key/length, which is there, and returns the next root, nil if nothing
+// is left.
+func (n *node[V]) remove(epoch uint64, key uint64, length int) *node[V] {
+	if n.n == 1 {
+		return nil
+	}
+	n = n.own(epoch, n.depth, key)
+	n.n--
+	if n.keeps(length) {
+		at, _ := search(n.list, key, length)
+		n.list = slices.Delete(n.list, at, at+1)
+	} else {
+		kid := &n.kids[n.byteOf(key)]
+		*kid = (*kid).remove(epoch, key, length)
+	}
+	if n.kids != nil && n.n <= mergeAt {
+		list := make([]entry[V], 0, n.n+1)
+		n.walk(0, 0, func(e *entry[V]) bool { list = append(list, *e); return true })
+		n.list, n.kids = list, nil
+	}
+	return n
+}
