@@ -14,11 +14,12 @@ import (
 	"github.com/fibula-net/fibula/fib"
 	"github.com/fibula-net/fibula/internal/fulltable"
 	"github.com/fibula-net/fibula/lookup"
+	"github.com/fibula-net/fibula/lookup/flat"
 	"github.com/fibula-net/fibula/lookup/hashzone"
 	"github.com/fibula-net/fibula/lookup/trie"
 )
 
-var engines = []lookup.Engine{trie.Engine{}, hashzone.Engine{}}
+var engines = []lookup.Engine{flat.Engine{}, trie.Engine{}, hashzone.Engine{}}
 
 // router is a state with two links, each with an address of both families and two
 // routers beyond it.
