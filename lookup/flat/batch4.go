@@ -69,21 +69,15 @@ func (t *Table) Lookup4(addr uint32) lookup.Index {
 }
 
 func (t *Table) slow4(addr uint32) lookup.Index {
-	if t.direct != nil {
-		m, ok := t.lookup4(addr)
-		if !ok {
-			return NoMatch
-		}
-		return m.Index
-	}
-	return indexOf(t.four.longest(uint64(addr)<<32, 32))
+	m, ok := t.lookup4(addr)
+	return indexOf(m, ok)
 }
 
-func indexOf(e *entry[lookup.Index]) lookup.Index {
-	if e == nil {
+func indexOf(m lookup.Match, ok bool) lookup.Index {
+	if !ok {
 		return NoMatch
 	}
-	return e.value
+	return m.Index
 }
 
 // batch looks up n ≤ chunk addresses, none being the answer for no match. It returns how many

@@ -54,11 +54,8 @@ func (t *Table) Lookup6(addr [2]uint64) lookup.Index {
 }
 
 func (t *Table) slow6(addr *[2]uint64) lookup.Index {
-	m, ok := t.walk6(addr[0], addr[1], 128)
-	if !ok {
-		return NoMatch
-	}
-	return m.Index
+	m, ok := t.lookup6(addr[0], addr[1])
+	return indexOf(m, ok)
 }
 
 // batch is direct4.batch.

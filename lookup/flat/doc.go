@@ -5,7 +5,7 @@
 // contract asks; versions share what is equal, and a change copies one short path. Where a
 // family has prefixes enough, arrays compiled from the trees answer Lookup and the batches:
 // direct4 by the first 24 bits of an address, direct6 by the first 48 in four steps. Small
-// tables have no arrays, so that a hundred routes cost kilobytes.
+// tables have a sorted list of ranges instead, so that a hundred routes cost kilobytes.
 //
 // The arrays describe the newest version only, and are changed in place as it is
 // published; direct4 tells why older versions stay right nevertheless, and no reader

@@ -8,11 +8,12 @@ import (
 
 // Editor is a next version.
 type Editor struct {
-	next              Table
-	epoch             uint64
-	changes           []change4 // since next.direct described next
-	changes6          []change6
-	rebuild, rebuild6 bool // more changes than are worth keeping
+	next               Table
+	epoch              uint64
+	changes            []change4 // since next.direct described next
+	changes6           []change6
+	changed4, changed6 bool // since the last version
+	rebuild, rebuild6  bool // more changes than are worth keeping
 }
 
 var _ lookup.Editor = (*Editor)(nil)
@@ -97,6 +98,7 @@ func (e *Editor) Delete(p netip.Prefix) (old lookup.Index, existed bool) {
 // note keeps a change for the direct arrays, as long as following changes is cheaper
 // than to make them anew.
 func (e *Editor) note(c change4) {
+	e.changed4 = true
 	if c.length == 0 {
 		e.next.default4, e.next.hasDef4, e.next.none = lookup.Match{Index: c.index}, c.is, NoMatch
 		if c.is {
@@ -112,6 +114,7 @@ func (e *Editor) note(c change4) {
 }
 
 func (e *Editor) note6(c change6) {
+	e.changed6 = true
 	t := &e.next
 	if c.length == 0 {
 		t.default6, t.hasDef6, t.none6 = lookup.Match{Index: c.index}, c.is, NoMatch
@@ -130,7 +133,7 @@ func (e *Editor) note6(c change6) {
 // View is what the editor holds now, without arrays.
 func (e *Editor) View() lookup.Table {
 	view := e.next
-	view.direct, view.direct6 = nil, nil
+	view.direct, view.direct6, view.small4, view.small6 = nil, nil, nil, nil
 	e.epoch = epochs.Add(1)
 	return &view
 }
@@ -162,7 +165,18 @@ func (e *Editor) Table() lookup.Table {
 			t.compile6()
 		}
 	}
+	if e.changed4 {
+		if t.small4 = nil; t.direct == nil && t.four != nil && t.four.n <= rangesTo {
+			t.small4 = rangesOf(t.four, nil)
+		}
+	}
+	if e.changed6 {
+		if t.small6 = nil; t.direct6 == nil && t.size6() > 0 && t.size6() <= rangesTo {
+			t.small6 = rangesOf(t.six, t.long)
+		}
+	}
 	e.changes, e.rebuild, e.changes6, e.rebuild6 = nil, false, nil, false
+	e.changed4, e.changed6 = false, false
 	e.epoch = epochs.Add(1)
 	table := *t
 	return &table

@@ -56,10 +56,11 @@ type Table struct {
 	n                        int
 	direct4From, direct6From int
 
-	direct   *direct4 // nil: few IPv4 prefixes
-	version  uint32   // of direct
-	direct6  *direct6 // nil: few IPv6 prefixes
-	version6 uint32
+	small4, small6 *ranges  // nil: no prefixes, or many
+	direct         *direct4 // nil: few IPv4 prefixes
+	version        uint32   // of direct
+	direct6        *direct6 // nil: few IPv6 prefixes
+	version6       uint32
 	// refused4 and refused6 are how many prefixes had indexes that the arrays could not
 	// take; 0: they could.
 	refused4, refused6 int
@@ -104,18 +105,26 @@ func (t *Table) Get(p netip.Prefix) (lookup.Index, bool) {
 
 // Lookup returns the longest prefix that contains dst.
 func (t *Table) Lookup(dst netip.Addr) (lookup.Match, bool) {
-	if t.direct != nil && dst.Is4() {
+	switch {
+	case dst.Is4():
 		hi, _ := words(dst)
 		return t.lookup4(uint32(hi >> 32))
-	}
-	if t.direct6 != nil && dst.Is6() {
+	case dst.Is6():
 		return t.lookup6(words(dst))
 	}
-	return t.Shorter(dst, dst.BitLen()+1)
+	return lookup.Match{}, false
 }
 
-// lookup4 needs the direct arrays.
 func (t *Table) lookup4(addr uint32) (lookup.Match, bool) {
+	if t.direct == nil {
+		if t.small4 == nil {
+			return matchOf(t.four.longest(uint64(addr)<<32, 32))
+		}
+		if m := t.small4.lookup(uint64(addr) << 32); m.Bits >= 0 {
+			return m, true
+		}
+		return lookup.Match{}, false
+	}
 	if m, found, sure := t.direct.lookup(addr, t.version); sure {
 		if found {
 			return m, true
@@ -125,8 +134,17 @@ func (t *Table) lookup4(addr uint32) (lookup.Match, bool) {
 	return matchOf(t.four.longest(uint64(addr)<<32, 32))
 }
 
-// lookup6 needs the direct arrays.
 func (t *Table) lookup6(hi, lo uint64) (lookup.Match, bool) {
+	if t.direct6 == nil {
+		if t.small6 != nil {
+			if m := t.small6.lookup(hi); m.Bits >= 0 {
+				return m, true
+			} else if m.Bits == bitsNone {
+				return lookup.Match{}, false
+			}
+		}
+		return t.walk6(hi, lo, 128)
+	}
 	if m, found, sure := t.direct6.lookup(hi, t.version6); sure {
 		if found {
 			return m, true
