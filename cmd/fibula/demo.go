@@ -170,19 +170,24 @@ func (d *demo) offline(ctx context.Context) error {
 // reference walk.
 func (d *demo) compareEngines(ctx context.Context, snaps []*fib.Snapshot, flows []fib.Flow) error {
 	names := engineNames()
-	both := agreement{Sides: names[0] + " and " + names[1]}
+	all := agreement{Sides: strings.Join(names[:len(names)-1], ", ") + " and " + names[len(names)-1]}
 	walks := agreement{Sides: "get and explain"}
 	for i, f := range flows {
 		if i%1024 == 0 && ctx.Err() != nil {
 			return ctx.Err()
 		}
-		a, b, e := snaps[0].Resolve(f), snaps[1].Resolve(f), snaps[0].Explain(f).Decision
-		both.Compared++
+		a, e := snaps[0].Resolve(f), snaps[0].Explain(f).Decision
+		all.Compared++
 		walks.Compared++
-		if a == b {
-			both.Agree++
-		} else {
-			d.disagree(snaps[0], f, fmt.Sprintf("%s %+v", names[0], a), fmt.Sprintf("%s %+v", names[1], b))
+		alike := true
+		for i, s := range snaps[1:] {
+			if b := s.Resolve(f); a != b {
+				alike = false
+				d.disagree(snaps[0], f, fmt.Sprintf("%s %+v", names[0], a), fmt.Sprintf("%s %+v", names[i+1], b))
+			}
+		}
+		if alike {
+			all.Agree++
 		}
 		if a == e {
 			walks.Agree++
@@ -190,7 +195,7 @@ func (d *demo) compareEngines(ctx context.Context, snaps []*fib.Snapshot, flows 
 			d.disagree(snaps[0], f, fmt.Sprintf("get %+v", a), fmt.Sprintf("explain %+v", e))
 		}
 	}
-	d.agreed(both)
+	d.agreed(all)
 	d.agreed(walks)
 	return nil
 }
