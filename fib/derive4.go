@@ -34,7 +34,7 @@ func (tx *Txn) addDerived4(l *link, t RouteType, dst netip.Prefix, src netip.Add
 
 func (tx *Txn) deleteDerived4(l *link, t RouteType, dst netip.Prefix, src netip.Addr, metric uint32) {
 	r := tx.derived4(l, t, dst, src, metric)
-	_ = tx.deleteRoute4(tableKey{r.Table, Inet}, &r) // ESRCH: it had gone before
+	_ = tx.deleteRoute4(tableKey{id: r.Table, fam: Inet}, &r) // ESRCH: it had gone before
 }
 
 func host4(a netip.Addr) netip.Prefix { return netip.PrefixFrom(a, 32) }

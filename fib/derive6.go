@@ -36,7 +36,7 @@ func (tx *Txn) firstRoute6(l *link, table TableID, dst netip.Prefix, accept func
 	if vrf := tx.s.l3Table(l); vrf != TableUnspec {
 		table = vrf
 	}
-	for _, a := range tx.leafOf(tableKey{table, Inet6}, dst.Masked()).plain {
+	for _, a := range tx.leafOf(tableKey{id: table, fam: Inet6}, dst.Masked()).plain {
 		if a.uses(l.Index) && accept(a) {
 			return a
 		}
@@ -53,7 +53,7 @@ func (tx *Txn) underive6(l *link, table TableID, dst netip.Prefix, accept func(*
 	if vrf := tx.s.l3Table(l); vrf != TableUnspec {
 		table = vrf
 	}
-	k := tableKey{table, Inet6}
+	k := tableKey{id: table, fam: Inet6}
 	old := tx.leafOf(k, dst.Masked())
 	at := slices.Index(old.plain, gone)
 	tx.setLeaf(k, dst.Masked(), old.with(netip.Prefix{}, slices.Delete(slices.Clone(old.plain), at, at+1)))

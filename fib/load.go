@@ -140,7 +140,7 @@ func (tx *Txn) loadRoute(r *Route) {
 		}
 		r = &own
 	}
-	k := tableKey{r.Table, r.Family()}
+	k := tableKey{id: r.Table, fam: r.Family()}
 	if o := tx.s.objects[r.NexthopID]; r.NexthopID != 0 && o != nil && o.blackhole && r.Type == TypeBlackhole {
 		own := *r
 		own.Type = TypeUnicast // the type is the object's, see yieldList

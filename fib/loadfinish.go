@@ -87,7 +87,7 @@ func (tx *Txn) settleTie(a netip.Addr) {
 		return // gone since
 	}
 	newest := stamp(owner)
-	for _, r := range tx.leafOf(tableKey{tx.s.localTable(owner), Inet}, netip.PrefixFrom(a, 32)).plain {
+	for _, r := range tx.leafOf(tableKey{id: tx.s.localTable(owner), fam: Inet}, netip.PrefixFrom(a, 32)).plain {
 		if r.typ != TypeLocal || r.protocol != ProtoKernel || len(r.legs) == 0 {
 			continue
 		}

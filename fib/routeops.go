@@ -79,7 +79,7 @@ func (tx *Txn) DeleteRoute(r Route) error {
 	if err := tx.checkDelete(&r); err != nil {
 		return opError(op, r.String(), err)
 	}
-	k := tableKey{r.Table, r.Family()}
+	k := tableKey{id: r.Table, fam: r.Family()}
 	if tx.s.tables[k] == nil {
 		return opError(op, r.String(), refuse(ESRCH, "table %v does not exist", r.Table))
 	}
@@ -197,7 +197,7 @@ func before4(a, b *alias) bool {
 }
 
 func (tx *Txn) addRoute4(r *Route, flags AddFlags) error {
-	k := tableKey{r.Table, Inet}
+	k := tableKey{id: r.Table, fam: Inet}
 	a := tx.newAlias(r, r.Nexthops)
 	if a.nhid != 0 && a.metrics == nil {
 		a.metrics = tx.inheritedMetrics(&a)

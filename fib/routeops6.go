@@ -8,7 +8,7 @@ import (
 // addRoute6 enters an IPv6 route, a multipath one as one alias per leg: the first
 // with the request's flags, the others as appended to it.
 func (tx *Txn) addRoute6(r *Route, flags AddFlags) error {
-	k := tableKey{r.Table, Inet6}
+	k := tableKey{id: r.Table, fam: Inet6}
 	legs := r.Nexthops
 	if len(legs) == 0 || r.NexthopID != 0 {
 		legs = []Nexthop{{}}

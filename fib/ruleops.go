@@ -35,7 +35,7 @@ func (tx *Txn) AddRule(q rules.Request, flags AddFlags) (rules.Rule, error) {
 		return rules.Rule{}, opError(op, q.Rule.String(), err)
 	}
 	if allocated != 0 {
-		tx.edit(tableKey{allocated, Inet}, true)
+		tx.edit(tableKey{id: allocated, fam: Inet}, true)
 	}
 	tx.setRules(q.Family, list)
 	if q.Family == Inet6 {
@@ -110,7 +110,7 @@ func (s *Snapshot) bindName(name string) (int32, bool) {
 // freeTable is the lowest table id that no IPv4 table has (A7).
 func (tx *Txn) freeTable() (TableID, bool) {
 	for id := TableID(1); id != 0; id++ {
-		if id != TableMain && id != TableLocal && tx.s.tables[tableKey{id, Inet}] == nil {
+		if id != TableMain && id != TableLocal && tx.s.tables[tableKey{id: id, fam: Inet}] == nil {
 			return id, true
 		}
 	}

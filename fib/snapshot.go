@@ -48,6 +48,8 @@ type Snapshot struct {
 type tableKey struct {
 	id  TableID
 	fam Family
+	//lint:ignore U1000 without a hole, a map hashes it as one number
+	pad [3]uint8
 }
 
 // table is one table of one family.
@@ -121,7 +123,7 @@ func (s *Snapshot) modeOf(f Family) (m Mode, open bool) {
 	return s.mode6, s.open6
 }
 
-func (s *Snapshot) table(f Family, id TableID) *table { return s.tables[tableKey{id, f}] }
+func (s *Snapshot) table(f Family, id TableID) *table { return s.tables[tableKey{id: id, fam: f}] }
 
 // leafAt returns the aliases under exactly p, or nil.
 func (s *Snapshot) leafAt(t *table, p netip.Prefix) *leaf {

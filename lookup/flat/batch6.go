@@ -9,11 +9,9 @@ import (
 // scratch6 holds a chunk of IPv6 addresses between the stages of a batch. Each stage
 // takes one step for all of them, so that their accesses to memory overlap.
 type scratch6 struct {
-	entries [chunk]uint32
-	quarter [chunk]uint32 // bits 32–47 of the addresses
-	leaves  [chunk]uint32 // byte offsets of leaves, 0 for those that have none
-	codes   [chunk]uint32
-	odd     [chunk + 16]uint32
+	// Entries; and for the vectors bits 32–47 of the addresses, byte offsets of leaves (0: none), codes.
+	stages [4][chunk]uint32
+	odd    [chunk + 16]uint32
 }
 
 // LookupBatch6 sets out[k] to the index of the longest match of the IPv6 address dst[k],
@@ -71,17 +69,17 @@ func (d *direct6) batchGo(dst [][2]uint64, out []lookup.Index, done int, version
 		if e>>30 == isFan {
 			e = atomic.LoadUint32(d.at(e, hi>>32&0xffff))
 		}
-		s.entries[k&(chunk-1)] = e
+		s.stages[0][k&(chunk-1)] = e
 	}
 	for k := done; k < len(dst); k++ {
-		p := &s.entries[k&(chunk-1)]
+		p := &s.stages[0][k&(chunk-1)]
 		if e := *p; e>>30 == isBelow {
 			*p = atomic.LoadUint32(d.at(e, dst[k][0]>>24&255))
 		}
 	}
 	for k := done; k < len(dst); k++ {
 		hi := dst[k][0]
-		code := s.entries[k&(chunk-1)]
+		code := s.stages[0][k&(chunk-1)]
 		switch code >> 30 {
 		case isBelow:
 			code = half(d.at(code, hi>>17&127), uint32(hi>>16&1))
