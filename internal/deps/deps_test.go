@@ -56,8 +56,11 @@ var clock = []string{"Now", "Since", "Until", "Sleep", "After", "AfterFunc", "Ti
 // homes are the only places that may import a module from outside. Tests may
 // import testify and rapid besides.
 var homes = map[string][]string{
-	"github.com/gaissmai/bart":          {"lookup/trie"},
-	"golang.org/x/sys":                  {"ksync", "internal", "lookup/flat"},
+	"github.com/gaissmai/bart":          {"lookup/trie", "bench"},
+	"github.com/gopacket/gopacket":      {"bench"},
+	"github.com/k-sone/critbitgo":       {"bench"},
+	"github.com/yl2chen/cidranger":      {"bench"},
+	"golang.org/x/sys":                  {"ksync", "internal", "lookup/flat", "bench"},
 	"golang.org/x/term":                 {"cmd"},
 	"github.com/spf13":                  {"cmd"},
 	"github.com/schollz/progressbar/v3": {"cmd"},
