@@ -9,6 +9,8 @@ BIN      := bin/fibula
 PKGS     ?= ./...
 FUZZTIME ?= 60s
 BENCH    ?= .
+BENCH_ENGINES ?= hashzone,trie,bart,bart-fast
+BENCHFLAGS ?=
 # Debian packages of the kernels that "make test-kernels" boots.
 KERNELS  ?= linux-image-cloud-amd64
 MUTANT   ?= .
@@ -23,7 +25,7 @@ export GOFLAGS := $(strip $(GOFLAGS) $(shell git rev-parse -q --verify HEAD >/de
 TESTLOG := $(GO) run -C tools ./testlog
 TOOL    := $(GO) tool -modfile=tools/go.mod
 
-.PHONY: build demo test lint bench fuzz test-kernels examples docs conformance readme mutants soak clean help FORCE
+.PHONY: build demo test lint bench bench-go fuzz test-kernels examples docs conformance readme mutants soak clean help FORCE
 .PHONY: lint-fmt lint-vet lint-staticcheck lint-deps lint-cross lint-docs lint-fuzz race vuln $(CROSS:%=cross-%)
 
 build: $(BIN) ## build bin/fibula
@@ -99,7 +101,13 @@ mutants: ## break the lookup in each way of tools/mutants/mutants.txt: the tests
 	@tools/setup.sh ip=iproute2
 	$(GO) run -C tools ./mutants -run '$(MUTANT)'
 
-bench: ## engines, and a million routes loaded: seconds and bytes per route (BENCH=regexp)
+# What the goals need; BENCHFLAGS= names other engines, runs or reports.
+bench: $(BIN) ## the goals of docs/benchmarks.md with measured ratios, under ten minutes; root for the kernel's part
+	@mkdir -p bench/out
+	$(BIN) bench lookup rules update kernel --engines $(BENCH_ENGINES) --streams uniform,matching,zipf \
+		--rules none,miss-10,miss-100,miss-1000,miss-10000 --goals bench/out/goals.json $(BENCHFLAGS)
+
+bench-go: ## the benchmarks of Go's tests: engines, loads, answers (BENCH=regexp)
 	@tools/setup.sh ip=iproute2
 	$(GO) test -run '^$$' -bench '$(BENCH)' -benchmem -timeout 60m $(PKGS) | grep -v -e '^ok ' -e 'no test files' -e '^PASS'
 

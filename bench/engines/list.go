@@ -21,3 +21,12 @@ var LPM = []*Engine{
 	critbit(),
 	cidrangerTrie(),
 }
+
+// Default is the engine under whole FIBs where none is chosen: the compiled one as
+// soon as there is one.
+func Default() *Engine {
+	if e := Named(Compiled); e != nil {
+		return e
+	}
+	return Named("trie")
+}

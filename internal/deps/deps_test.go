@@ -29,7 +29,7 @@ var below = map[string][]string{
 	"fib":     {"lookup", "rules"},
 	"ksync":   {"fib", "lookup", "rules"},
 	"iproute": {"fib", "lookup", "rules"},
-	"bench":   {"fib", "lookup", "rules"},
+	"bench":   {"ksync", "fib", "lookup", "rules"}, // asks kernels, too
 	"cmd":     {"bench", "iproute", "ksync", "fib", "lookup", "rules"},
 	"docs":    {},
 }

@@ -1,0 +1,7 @@
+//go:build !linux
+
+package results
+
+func cpuModel() string { return "unknown" }
+
+func kernelRelease() string { return "" }

@@ -1,0 +1,9 @@
+package suite
+
+import "context"
+
+// Update is to come.
+func (b *Bench) Update(context.Context) error { return nil }
+
+// Kernel is to come.
+func (b *Bench) Kernel(context.Context) error { return nil }
