@@ -15,6 +15,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/fibula-net/fibula/bench/goals"
+	"github.com/fibula-net/fibula/bench/report"
 	"github.com/fibula-net/fibula/bench/results"
 	"github.com/fibula-net/fibula/bench/streams"
 	"github.com/fibula-net/fibula/bench/suite"
@@ -216,7 +217,7 @@ func steps(run *suite.Bench) map[string]func(context.Context) error {
 // tell writes what was measured: to standard output, and to the files asked for.
 func (b *benchmark) tell(r *results.Run) error {
 	if b.reports != "" {
-		if err := writeReport(b.reports, r); err != nil {
+		if err := report.Write(b.reports, r); err != nil {
 			return fmt.Errorf("bench: report: %w", err)
 		}
 	}
