@@ -3,6 +3,7 @@ module github.com/fibula-net/fibula
 go 1.26.0
 
 require (
+	github.com/cilium/ebpf v0.22.0
 	github.com/fatih/color v1.19.0
 	github.com/gaissmai/bart v0.30.0
 	github.com/gopacket/gopacket v1.7.7

@@ -8,8 +8,9 @@ import (
 	"github.com/fibula-net/fibula/fib"
 )
 
-// Uplink is the link through which the routers of the table main are reached.
-const Uplink = 2
+// Uplink is the link through which the routers of the table main are reached: no index
+// that a kernel would give to another.
+const Uplink = 1000
 
 // Gateway is the router that next hop i of a table stands for. It lies outside what
 // streams ask for.

@@ -4,6 +4,3 @@ import "context"
 
 // Update is to come.
 func (b *Bench) Update(context.Context) error { return nil }
-
-// Kernel is to come.
-func (b *Bench) Kernel(context.Context) error { return nil }

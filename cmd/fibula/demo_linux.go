@@ -17,6 +17,7 @@ import (
 	"github.com/fibula-net/fibula/bench"
 	"github.com/fibula-net/fibula/fib"
 	"github.com/fibula-net/fibula/internal/fulltable"
+	"github.com/fibula-net/fibula/internal/rtsend"
 	"github.com/fibula-net/fibula/iproute"
 	"github.com/fibula-net/fibula/ksync"
 )
@@ -120,14 +121,14 @@ func install(ctx context.Context, ns *throwaway, prefixes []netip.Prefix, progre
 	)
 	for i, part := range [2][]netip.Prefix{prefixes[:first6], prefixes[first6:]} {
 		sock := -1
-		if err := ns.do(func() (err error) { sock, err = openSocket(); return err }); err != nil {
+		if err := ns.do(func() (err error) { sock, err = rtsend.Open(); return err }); err != nil {
 			errs[i] = err
 			break
 		}
 		wg.Go(func() {
 			defer syscall.Close(sock)
 			before := 0
-			sent, err := sendRoutes(ctx, sock, bench.Routes(part, internetTable, ups), func(n int) {
+			sent, err := rtsend.Routes(ctx, sock, bench.Routes(part, internetTable, ups), func(n int) {
 				mu.Lock()
 				defer mu.Unlock()
 				progress(int(total.Add(int64(n - before))))

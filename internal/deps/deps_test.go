@@ -58,6 +58,7 @@ var clock = []string{"Now", "Since", "Until", "Sleep", "After", "AfterFunc", "Ti
 var homes = map[string][]string{
 	"github.com/gaissmai/bart":          {"lookup/trie", "bench"},
 	"github.com/gopacket/gopacket":      {"bench"},
+	"github.com/cilium/ebpf":            {"bench"},
 	"gonum.org/v1/plot":                 {"bench"},
 	"github.com/k-sone/critbitgo":       {"bench"},
 	"github.com/yl2chen/cidranger":      {"bench"},
