@@ -25,7 +25,7 @@ export GOFLAGS := $(strip $(GOFLAGS) $(shell git rev-parse -q --verify HEAD >/de
 TESTLOG := $(GO) run -C tools ./testlog
 TOOL    := $(GO) tool -modfile=tools/go.mod
 
-.PHONY: build demo test lint bench bench-go fuzz test-kernels examples docs conformance readme mutants soak clean help FORCE
+.PHONY: build demo test lint bench bench-go bench-peers fuzz test-kernels examples docs conformance readme mutants soak clean help FORCE
 .PHONY: lint-fmt lint-vet lint-staticcheck lint-deps lint-cross lint-docs lint-fuzz race vuln $(CROSS:%=cross-%)
 
 build: $(BIN) ## build bin/fibula
@@ -106,6 +106,10 @@ bench: $(BIN) ## the goals of docs/benchmarks.md with measured ratios, under ten
 	@mkdir -p bench/out
 	$(BIN) bench lookup rules update kernel --engines $(BENCH_ENGINES) --streams uniform,matching,zipf \
 		--rules none,miss-10,miss-100,miss-1000,miss-10000 --goals bench/out/goals.json $(BENCHFLAGS)
+
+bench-peers: $(BIN) ## the same beside DPDK, which it installs: fills its rows of bench/out/goals.json (root, under ten minutes)
+	@tools/setup.sh dpdk-devbind.py=libdpdk-dev,dpdk gcc=gcc,libc6-dev pkg-config=pkg-config
+	tools/bench-peers.sh $(BIN) --streams uniform,matching,zipf --goals bench/out/goals.json $(BENCHFLAGS)
 
 bench-go: ## the benchmarks of Go's tests: engines, loads, answers (BENCH=regexp)
 	@tools/setup.sh ip=iproute2

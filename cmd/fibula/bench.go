@@ -28,6 +28,8 @@ type benchmark struct {
 	a                             *app
 	conf                          suite.Config
 	table, format, goals, reports string
+	dpdk                          string // the driver
+	merge                         bool   // into the goals that were written before
 }
 
 func (a *app) benchCommand() *cobra.Command {
@@ -39,13 +41,14 @@ func (a *app) benchCommand() *cobra.Command {
 checksums of their answers, and measures them in turn: on one core, warmed up, in
 processor time, as medians of several runs with their spread.
 
-Suites (all but size where none is named):
+Suites (all but the last two where none is named):
   lookup  longest-prefix match on every stream: throughput, latency, memory, build
   rules   whole decisions by set of rules
   update  changes of routes, and readers beside them
   kernel  the same routes and rules in a network namespace of its own (root): every
           answer compared, then speed
   size    longest-prefix match by size of the table
+  peers   beside DPDK, with the driver that make bench-peers builds
 
 The table is the internet's, or with --table another: "real", "synthetic:N4,N6" (so
 many prefixes, like the internet's), or a file: a list of prefixes, or an MRT dump,
@@ -62,7 +65,8 @@ of fibula get.`,
   fibula bench size --table synthetic:4000000,0 --sizes 100000,1000000,4000000
   fibula bench lookup --table rib.20261101.bz2 --report report
   fibula bench lookup --table synthetic:10000,1000 --format go >new.txt
-  fibula bench --goals goals.json`,
+  fibula bench --goals goals.json
+  fibula bench peers --dpdk bin/dpdk-driver --goals goals.json`,
 		ValidArgs: suiteNames,
 		Args:      cobra.OnlyValidArgs,
 		RunE: func(c *cobra.Command, args []string) error {
@@ -85,7 +89,8 @@ of fibula get.`,
 	f.Uint64Var(&b.conf.Seed, "seed", 1, "`seed` of streams and synthetic tables")
 	f.IntVar(&b.conf.CPU, "core", -1, "`core` to measure on (default the last)")
 	f.StringVar(&b.format, "format", "text", "output: text, json, or go (for benchstat)")
-	f.StringVar(&b.goals, "goals", "", "compare with the goals, and write what came out to this `file`")
+	f.StringVar(&b.goals, "goals", "", "compare with the goals, and write what came out to this `file`; peers alone adds to it")
+	f.StringVar(&b.dpdk, "dpdk", "", "the `driver` for the suite peers")
 	f.StringVar(&b.reports, "report", "", "write a page with plots into this `directory`")
 	for flag, words := range map[string][]string{"engines": suite.EngineNames(), "streams": streams.Names, "format": formats} {
 		_ = c.RegisterFlagCompletionFunc(flag, cobra.FixedCompletions(words, cobra.ShellCompDirectiveNoFileComp))
@@ -94,7 +99,7 @@ of fibula get.`,
 }
 
 var (
-	suiteNames = []string{"lookup", "rules", "update", "kernel", "size"}
+	suiteNames = []string{"lookup", "rules", "update", "kernel", "size", "peers"}
 	formats    = []string{"text", "json", "go"}
 )
 
@@ -190,11 +195,12 @@ func (b *benchmark) run(ctx context.Context, suites []string) error {
 		return err
 	}
 	defer run.Close()
+	b.merge = slices.Equal(suites, []string{"peers"})
 	if len(suites) == 0 {
 		suites = suiteNames[:4]
 	}
 	for _, name := range suites {
-		if err := steps(run)[name](ctx); err != nil {
+		if err := b.steps(run)[name](ctx); err != nil {
 			return fmt.Errorf("bench %s: %w", name, err)
 		}
 	}
@@ -208,9 +214,10 @@ func (b *benchmark) run(ctx context.Context, suites []string) error {
 	return nil
 }
 
-func steps(run *suite.Bench) map[string]func(context.Context) error {
+func (b *benchmark) steps(run *suite.Bench) map[string]func(context.Context) error {
 	return map[string]func(context.Context) error{
 		"lookup": run.Lookup, "rules": run.Rules, "size": run.Size, "update": run.Update, "kernel": run.Kernel,
+		"peers": func(ctx context.Context) error { return run.Peers(ctx, b.dpdk) },
 	}
 }
 
@@ -237,6 +244,9 @@ func (b *benchmark) tell(r *results.Run) error {
 	}
 	if err == nil && b.goals != "" {
 		rows := goals.Rows(r)
+		if b.merge {
+			rows = goals.Merge(rows, readGoals(b.goals))
+		}
 		if b.format == "text" {
 			out.WriteByte('\n')
 			err = goals.WriteText(&out, rows)
@@ -249,6 +259,17 @@ func (b *benchmark) tell(r *results.Run) error {
 		return fmt.Errorf("bench: %w", err)
 	}
 	return b.a.write([]byte(out.String()))
+}
+
+// readGoals is what an earlier run wrote; nothing if there is none that can be read.
+func readGoals(path string) []goals.Row {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil
+	}
+	defer f.Close()
+	rows, _ := goals.ReadJSON(f)
+	return rows
 }
 
 func writeGoals(path string, rows []goals.Row) error {
