@@ -1,0 +1,101 @@
+// Command page writes docs/benchmarks.md from what fibula bench measured: run it
+// through "make benchmarks".
+package main
+
+import (
+	_ "embed"
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"text/template"
+
+	"github.com/fibula-net/fibula/bench/goals"
+	"github.com/fibula-net/fibula/bench/results"
+)
+
+func main() {
+	if len(os.Args) != 4 {
+		fmt.Fprintln(os.Stderr, "usage: page REPORT-DIR GOALS-FILE NOTES-FILE >benchmarks.md")
+		os.Exit(2)
+	}
+	if err := write(os.Stdout, os.Args[1], os.Args[2], os.Args[3]); err != nil {
+		fmt.Fprintln(os.Stderr, "page:", err)
+		os.Exit(1)
+	}
+}
+
+//go:embed page.md
+var source string
+
+var page = template.Must(template.New("page").Funcs(template.FuncMap{"cell": cell, "sign": sign, "holds": holds}).Parse(source))
+
+// write makes the page. What people found out about the figures (why a goal is
+// missed, what was tried) is in the notes, which the page takes over.
+func write(w io.Writer, dir, goalsFile, notesFile string) error {
+	var run results.Run
+	data, err := os.ReadFile(filepath.Join(dir, "results.json"))
+	if err != nil {
+		return err
+	}
+	if err := json.Unmarshal(data, &run); err != nil {
+		return fmt.Errorf("results: %w", err)
+	}
+	if len(run.Wrong) > 0 {
+		return fmt.Errorf("answers were wrong, so no figure means anything: %s", run.Wrong[0])
+	}
+	f, err := os.Open(goalsFile)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	rows, err := goals.ReadJSON(f)
+	if err != nil {
+		return err
+	}
+	notes, err := os.ReadFile(notesFile)
+	if err != nil {
+		return err
+	}
+	plots, err := filepath.Glob(filepath.Join(dir, "*.svg"))
+	if err != nil {
+		return err
+	}
+	for i, p := range plots {
+		plots[i] = strings.TrimSuffix(filepath.Base(p), ".svg")
+	}
+	slices.Sort(plots)
+	var text strings.Builder
+	if err := run.WriteText(&text); err != nil {
+		return err
+	}
+	return page.Execute(w, map[string]any{"Run": run, "Goals": rows, "Notes": strings.TrimSpace(string(notes)), "Plots": plots,
+		"Dir": filepath.Base(dir), "Text": strings.TrimSpace(text.String())})
+}
+
+func sign(r goals.Row) string {
+	if r.AtMost {
+		return "≤"
+	}
+	return "≥"
+}
+
+func cell(r goals.Row) string {
+	if r.Measured == nil {
+		return "not measured: " + r.Why
+	}
+	return fmt.Sprintf("%.3g (%.3g – %.3g)", *r.Measured, r.Spread.Low, r.Spread.High)
+}
+
+func holds(r goals.Row) string {
+	switch {
+	case r.Holds == nil:
+		return ""
+	case *r.Holds:
+		return "yes"
+	}
+	return "no"
+}
