@@ -136,7 +136,7 @@ func TestFileHoldsTheWords(t *testing.T) {
 // capture makes a file with packets to the given addresses, and one that is no IP.
 func capture(t testing.TB, ng bool, to ...string) []byte {
 	var b bytes.Buffer
-	write := func([]byte) {}
+	var write func([]byte)
 	info := func(data []byte) gopacket.CaptureInfo {
 		return gopacket.CaptureInfo{Timestamp: time.Unix(1, 0), CaptureLength: len(data), Length: len(data)}
 	}

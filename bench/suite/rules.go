@@ -3,6 +3,7 @@ package suite
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"github.com/fibula-net/fibula/bench"
 	"github.com/fibula-net/fibula/bench/engines"
@@ -33,7 +34,7 @@ func (b *Bench) Rules(ctx context.Context) error {
 	}
 	for _, f := range b.Families {
 		one := b.Table.Only(f)
-		bare := engines.FillWith(engines.Default(), b.family(&one, f))
+		bare := engines.FillWith(b.underFIB(), b.family(&one, f))
 		for _, name := range []string{streams.Matching, streams.Zipf} {
 			s, err := b.stream(name, f, &one)
 			if err != nil {
@@ -48,20 +49,27 @@ func (b *Bench) Rules(ctx context.Context) error {
 	return nil
 }
 
+// underFIB is the engine of whole FIBs: the usual one, or if that was not chosen the
+// first of ours that was.
+func (b *Bench) underFIB() *engines.Engine {
+	engine := engines.Default()
+	if len(b.Engines) == 0 || slices.Contains(b.Engines, engine.Name) {
+		return engine
+	}
+	for _, name := range b.Engines {
+		if e := engines.Named(name); e.Ours && e.Suits(&b.Table) {
+			return e
+		}
+	}
+	return engine
+}
+
 func (b *Bench) loadSets(ctx context.Context) ([]*loaded, error) {
 	names := b.RuleSets
 	if len(names) == 0 {
 		names = defaultSets
 	}
-	engine := engines.Default()
-	if len(b.Engines) > 0 {
-		for _, name := range b.Engines { // the first of ours
-			if e := engines.Named(name); e.Engine != nil && e.Suits(&b.Table) {
-				engine = e
-				break
-			}
-		}
-	}
+	engine := b.underFIB()
 	var all []*loaded
 	for _, name := range names {
 		set, err := rulesets.Named(name)

@@ -10,7 +10,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/fibula-net/fibula/bench/engines"
 	"github.com/fibula-net/fibula/bench/goals"
 	"github.com/fibula-net/fibula/bench/measure"
 	"github.com/fibula-net/fibula/bench/results"
@@ -45,7 +44,7 @@ func (b *Bench) Update(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	engine := engines.Default()
+	engine := b.underFIB()
 	b.progress("loading the table")
 	f, err := set.Load(&b.Table, fib.Config{Engine: engine.Engine})
 	if err != nil {
