@@ -1,13 +1,14 @@
 package engines
 
 import (
+	"github.com/fibula-net/fibula/lookup/flat"
 	"github.com/fibula-net/fibula/lookup/hashzone"
 	"github.com/fibula-net/fibula/lookup/linear"
 	"github.com/fibula-net/fibula/lookup/trie"
 )
 
 // Compiled is the name of the engine of the packet path, against which the goals are
-// set. Until it is in the list, rows that need it are not measured.
+// set.
 const Compiled = "flat"
 
 // LPM are the engines of longest-prefix match in the order of reports: ours, then
@@ -16,17 +17,13 @@ var LPM = []*Engine{
 	ours(linear.Engine{}, 2_000),
 	ours(hashzone.Engine{}, 0),
 	ours(trie.Engine{}, 0),
+	ours(flat.Engine{}, 0),
+	ours(flat.Engine{Plain: true}, 0),
 	bartTable(),
 	bartFast(),
 	critbit(),
 	cidrangerTrie(),
 }
 
-// Default is the engine under whole FIBs where none is chosen: the compiled one as
-// soon as there is one.
-func Default() *Engine {
-	if e := Named(Compiled); e != nil {
-		return e
-	}
-	return Named("trie")
-}
+// Default is the engine under whole FIBs where none is chosen.
+func Default() *Engine { return Named(Compiled) }

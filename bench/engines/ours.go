@@ -22,7 +22,34 @@ func ours(e lookup.Engine, most int) *Engine {
 	}}
 }
 
+// packedScalar are single answers of the compiled engine, of the same kind.
+type packedScalar interface {
+	Lookup4(addr uint32) uint32
+	Lookup6(addr [2]uint64) uint32
+}
+
 func scalar(t lookup.Table) Form {
+	if t, ok := t.(packedScalar); ok {
+		return Form{
+			One: func(s *streams.Stream, i int) uint32 {
+				if is4(s) {
+					return t.Lookup4(s.V4[i])
+				}
+				return t.Lookup6(s.V6[i])
+			},
+			Answer: func(s *streams.Stream, from int, out []uint32) {
+				if is4(s) {
+					for k, a := range s.V4[from : from+len(out)] {
+						out[k] = t.Lookup4(a)
+					}
+					return
+				}
+				for k, a := range s.V6[from : from+len(out)] {
+					out[k] = t.Lookup6(a)
+				}
+			},
+		}
+	}
 	lookup := func(a netip.Addr) uint32 {
 		m, ok := t.Lookup(a)
 		if !ok {

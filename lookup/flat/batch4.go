@@ -44,7 +44,7 @@ func (t *Table) LookupBatch4(dst []uint32, out []lookup.Index) {
 	var odd [chunk + 16]uint32
 	for len(dst) > 0 {
 		n := min(len(dst), chunk)
-		for _, k := range odd[:t.direct.batch(dst[:n], out[:n], t.version, t.none, &odd)] {
+		for _, k := range odd[:t.batch4(dst[:n], out[:n], &odd)] {
 			out[k] = t.slow4(dst[k])
 		}
 		dst, out = dst[n:], out[n:]
@@ -80,12 +80,15 @@ func indexOf(m lookup.Match, ok bool) lookup.Index {
 	return m.Index
 }
 
-// batch looks up n ≤ chunk addresses, none being the answer for no match. It returns how many
-// it could not answer, with their positions in odd: those in deep blocks, and those in
-// regions that have changed since the version.
-func (d *direct4) batch(dst []uint32, out []lookup.Index, version, none uint32, odd *[chunk + 16]uint32) int {
-	done, n := d.vectors(dst, out, version, none, odd)
-	return d.batchGo(dst, out, done, version, none, odd, n)
+// batch4 looks up n ≤ chunk addresses. It returns how many the arrays could not answer, with
+// their positions in odd: those in deep blocks, and those in regions that have changed
+// since the version.
+func (t *Table) batch4(dst []uint32, out []lookup.Index, odd *[chunk + 16]uint32) int {
+	done, n := 0, 0
+	if t.vectors {
+		done, n = t.direct.vectors(dst, out, t.version, t.none, odd)
+	}
+	return t.direct.batchGo(dst, out, done, t.version, t.none, odd, n)
 }
 
 // batchGo is the plain twin of the kernels: from position done on, with n odd ones before.

@@ -111,10 +111,9 @@ func batchIsLookup(t *testing.T, version string, table *Table, addrs []netip.Add
 			dst6, want6 = append(dst6, [2]uint64{hi, lo}), append(want6, want)
 		}
 	}
-	has := avx512
-	defer func() { avx512 = has }()
-	for _, how := range []string{"vectors", "plain"} {
-		avx512 = has && how == "vectors"
+	plain := *table
+	plain.vectors = false
+	for how, table := range map[string]*Table{"vectors": table, "plain": &plain} {
 		got4, got6 := make([]lookup.Index, len(dst4)), make([]lookup.Index, len(dst6)+5)
 		table.LookupBatch4(dst4, got4)
 		table.LookupBatch6(dst6, got6)

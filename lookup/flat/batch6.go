@@ -29,7 +29,7 @@ func (t *Table) LookupBatch6(dst [][2]uint64, out []lookup.Index) {
 	var s scratch6
 	for len(dst) > 0 {
 		n := min(len(dst), chunk)
-		for _, k := range s.odd[:t.direct6.batch(dst[:n], out[:n], t.version6, t.none6, &s)] {
+		for _, k := range s.odd[:t.batch6(dst[:n], out[:n], &s)] {
 			out[k] = t.slow6(&dst[k])
 		}
 		dst, out = dst[n:], out[n:]
@@ -56,10 +56,13 @@ func (t *Table) slow6(addr *[2]uint64) lookup.Index {
 	return indexOf(m, ok)
 }
 
-// batch is direct4.batch.
-func (d *direct6) batch(dst [][2]uint64, out []lookup.Index, version, none uint32, s *scratch6) int {
-	done, n := d.vectors(dst, out, version, none, s)
-	return d.batchGo(dst, out, done, version, none, s, n)
+// batch6 is batch4.
+func (t *Table) batch6(dst [][2]uint64, out []lookup.Index, s *scratch6) int {
+	done, n := 0, 0
+	if t.vectors {
+		done, n = t.direct6.vectors(dst, out, t.version6, t.none6, s)
+	}
+	return t.direct6.batchGo(dst, out, done, t.version6, t.none6, s, n)
 }
 
 func (d *direct6) batchGo(dst [][2]uint64, out []lookup.Index, done int, version, none uint32, s *scratch6, n int) int {

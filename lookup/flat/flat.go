@@ -16,6 +16,9 @@ type Engine struct {
 
 	// Direct6 is the same of IPv6, where the arrays take 2 MiB or more; 0 means 4,096.
 	Direct6 int
+
+	// Plain leaves the vectors out of batches, to see what they are worth.
+	Plain bool
 }
 
 const (
@@ -25,8 +28,13 @@ const (
 
 var _ lookup.Engine = Engine{}
 
-// Name returns "flat".
-func (Engine) Name() string { return "flat" }
+// Name returns "flat", or "flat-plain".
+func (e Engine) Name() string {
+	if e.Plain {
+		return "flat-plain"
+	}
+	return "flat"
+}
 
 // New returns an empty table.
 func (e Engine) New() lookup.Table {
@@ -36,7 +44,7 @@ func (e Engine) New() lookup.Table {
 	if e.Direct6 == 0 {
 		e.Direct6 = direct6From
 	}
-	return &Table{direct4From: e.Direct4, direct6From: e.Direct6, none: NoMatch, none6: NoMatch}
+	return &Table{direct4From: e.Direct4, direct6From: e.Direct6, vectors: avx512 && !e.Plain, none: NoMatch, none6: NoMatch}
 }
 
 // Build returns a table with all of routes. Those in ascending order load fastest.
@@ -55,6 +63,7 @@ type Table struct {
 	long                     *node[*node[lookup.Index]] // IPv6 beyond /64: by the first 64 bits, then by the rest
 	n                        int
 	direct4From, direct6From int
+	vectors                  bool // batches are done in them
 
 	small4, small6 *ranges  // nil: no prefixes, or many
 	direct         *direct4 // nil: few IPv4 prefixes

@@ -10,7 +10,7 @@ var avx512 = cpu.X86.HasAVX512F && cpu.X86.HasAVX512BW && cpu.X86.HasAVX512VL
 func (d *direct4) vectors(dst, out []uint32, version, none uint32, odd *[chunk + 16]uint32) (done, n int) {
 	done = len(dst) &^ 15
 	switch {
-	case done == 0 || !avx512:
+	case done == 0:
 		return 0, 0
 	case d.book.indexes == nil || d.book.displaced.Load() == 0:
 		n = lookup4Plain(&d.codes[0], &d.changed[0], &dst[0], &out[0], done, uint32(d.width), d.deep, version, none, odd)
@@ -32,7 +32,7 @@ func lookup4Plain(codes, changed, dst, out *uint32, n int, width, deep, version,
 func lookup4Decode(codes, changed, dst, out *uint32, n int, width, deep, version, none uint32, odd *[chunk + 16]uint32, indexes *uint32) int
 
 func (d *direct6) vectors(dst [][2]uint64, out []uint32, version, none uint32, s *scratch6) (done, n int) {
-	if done = len(dst) &^ 15; done == 0 || !avx512 {
+	if done = len(dst) &^ 15; done == 0 {
 		return 0, 0
 	}
 	return done, lookup6(&d.root[0], &d.arena[0], &d.changed[0], &d.book.indexes[0], &dst[0], &out[0], done, version, none, s)

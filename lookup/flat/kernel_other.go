@@ -2,8 +2,7 @@
 
 package flat
 
-// avx512 is for tests.
-var avx512 bool
+const avx512 = false
 
 // vectors leaves all to the plain code.
 func (d *direct4) vectors(_, _ []uint32, _, _ uint32, _ *[chunk + 16]uint32) (done, n int) {
