@@ -55,13 +55,10 @@ func (t *Table) LookupBatch4(dst []uint32, out []lookup.Index) {
 // order; [NoMatch] is none. It does not allocate. It costs one access to distant memory where Lookup
 // costs two, as it leaves out the length.
 func (t *Table) Lookup4(addr uint32) lookup.Index {
-	if d := t.direct; d != nil && d.width == width1 {
+	if d := t.direct; d != nil && d.bytes != nil {
 		code := atomic.LoadUint32(&d.bytes[addr>>10]) >> (addr >> 5 & 24) & 255
 		i := atomic.LoadUint32(&d.book.meaning[code])
-		if code != 255 && atomic.LoadUint32(&d.changed[addr>>20]) <= t.version {
-			if code == 0 {
-				return t.none
-			}
+		if code-1 < 254 && atomic.LoadUint32(&d.changed[addr>>20]) <= t.version {
 			return i
 		}
 	}

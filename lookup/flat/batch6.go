@@ -39,7 +39,7 @@ func (t *Table) LookupBatch6(dst [][2]uint64, out []lookup.Index) {
 // Lookup6 is Lookup4 for an IPv6 address as in LookupBatch6.
 func (t *Table) Lookup6(addr [2]uint64) lookup.Index {
 	if d := t.direct6; d != nil {
-		code := d.code(addr[0])
+		code := d.find(addr[0], t.vectors)
 		i := atomic.LoadUint32(&d.book.indexes[code&deep6])
 		if code != deep6 && atomic.LoadUint32(&d.changed[addr[0]>>32&(regions-1)]) <= t.version6 {
 			if code == 0 {

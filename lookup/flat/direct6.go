@@ -57,8 +57,8 @@ func entryOf(kind, v uint32) uint32 { return kind<<30 | v }
 
 // lookup returns the longest match of the address whose first half is hi, but for
 // the default route. It is not sure if the address is in a deep block, or its region has changed.
-func (d *direct6) lookup(hi uint64, version uint32) (m lookup.Match, found, sure bool) {
-	code := d.code(hi)
+func (d *direct6) lookup(hi uint64, version uint32, vectors bool) (m lookup.Match, found, sure bool) {
+	code := d.find(hi, vectors)
 	m = d.book.match(code)
 	return m, code != 0, code != deep6 && atomic.LoadUint32(&d.changed[hi>>32&(regions-1)]) <= version
 }

@@ -154,7 +154,7 @@ func (t *Table) lookup6(hi, lo uint64) (lookup.Match, bool) {
 		}
 		return t.walk6(hi, lo, 128)
 	}
-	if m, found, sure := t.direct6.lookup(hi, t.version6); sure {
+	if m, found, sure := t.direct6.lookup(hi, t.version6, t.vectors); sure {
 		if found {
 			return m, true
 		}

@@ -225,3 +225,77 @@ DATA positions<>+40(SB)/8, $0x0000000b0000000a
 DATA positions<>+48(SB)/8, $0x0000000d0000000c
 DATA positions<>+56(SB)/8, $0x0000000f0000000e
 GLOBL positions<>(SB), RODATA|NOPTR, $64
+
+// func code6(root, arena *uint32, hi uint64) uint32
+//
+// Without a branch: what is not a fan, a mid, a row or a leaf is read where it was
+// read before. DX the entry, R13 where it is, R10 1<<30-1.
+TEXT ·code6(SB), NOSPLIT, $0-28
+	MOVQ root+0(FP), R8
+	MOVQ arena+8(FP), R9
+	MOVQ hi+16(FP), AX
+	MOVL $0x3fffffff, R10
+
+	MOVQ AX, BX
+	SHRQ $48, BX
+	LEAQ (R8)(BX*4), R13
+	MOVL (R13), DX
+
+	// Fan.
+	MOVQ AX, BX
+	SHRQ $32, BX
+	MOVWLZX BX, BX
+	MOVL DX, CX
+	ANDL R10, CX
+	SHLQ $6, CX
+	LEAQ (R9)(BX*4), R11
+	ADDQ CX, R11
+	SHRL $30, DX
+	CMPL DX, $3
+	CMOVQEQ R11, R13
+	MOVL (R13), DX
+
+	// Mid.
+	MOVQ AX, BX
+	SHRQ $24, BX
+	MOVBLZX BX, BX
+	MOVL DX, CX
+	ANDL R10, CX
+	SHLQ $6, CX
+	LEAQ (R9)(BX*4), R11
+	ADDQ CX, R11
+	SHRL $30, DX
+	CMPL DX, $2
+	CMOVQEQ R11, R13
+	MOVL (R13), DX
+
+	// Row, or the lower half of what was there.
+	SHRQ $16, AX
+	MOVBLZX AX, BX
+	MOVL DX, CX
+	ANDL R10, CX
+	SHLQ $6, CX
+	LEAQ (R9)(BX*2), R11
+	ADDQ CX, R11
+	MOVL DX, R12
+	SHRL $30, R12
+	CMPL R12, $2
+	CMOVQEQ R11, R13
+	MOVWLZX (R13), BX
+
+	// Leaf, or the empty one at 0.
+	XORL R11, R11
+	CMPL R12, $1
+	CMOVQNE R11, CX
+	ADDQ R9, CX
+	VPBROADCASTW AX, Y0
+	VMOVDQU (CX), Y1
+	VPCMPUW $2, Y0, Y1, K1
+	KMOVW K1, DX
+	POPCNTL DX, DX
+	MOVWLZX 30(CX)(DX*2), DX
+	CMPL R12, $1
+	CMOVLEQ DX, BX
+	MOVL BX, ret+24(FP)
+	VZEROUPPER
+	RET

@@ -42,3 +42,16 @@ func (d *direct6) vectors(dst [][2]uint64, out []uint32, version, none uint32, s
 //
 //go:noescape
 func lookup6(root, arena, changed, indexes *uint32, dst *[2]uint64, out *uint32, n int, version, none uint32, s *scratch6) int
+
+// find is code, as fast as the machine can.
+func (d *direct6) find(hi uint64, vectors bool) uint32 {
+	if vectors {
+		return code6(&d.root[0], &d.arena[0], hi)
+	}
+	return d.code(hi)
+}
+
+// code6 finds one code.
+//
+//go:noescape
+func code6(root, arena *uint32, hi uint64) uint32

@@ -12,3 +12,5 @@ func (d *direct4) vectors(_, _ []uint32, _, _ uint32, _ *[chunk + 16]uint32) (do
 func (d *direct6) vectors(_ [][2]uint64, _ []uint32, _, _ uint32, _ *scratch6) (done, n int) {
 	return 0, 0
 }
+
+func (d *direct6) find(hi uint64, _ bool) uint32 { return d.code(hi) }
