@@ -30,7 +30,9 @@ func busy(t *testing.T) *netnstest.NS {
 		"rule add pref 100 fwmark 0x7/0xff from 10.0.0.0/8 ipproto tcp dport 1-100 lookup 100", "rule add pref 200 iif d0 nop",
 		"-6 rule add pref 100 to 2001:db8:99::/48 prohibit", "neigh replace 10.0.0.9 dev d0 lladdr 02:00:00:00:00:01 nud permanent")
 	ns.Sysctl("net.ipv4.conf.all.forwarding", "1")
-	ns.Sysctl("net.ipv4.fib_multipath_hash_seed", "7")
+	if netnstest.Has(t, netnstest.HashSeed) {
+		ns.Sysctl("net.ipv4.fib_multipath_hash_seed", "7")
+	}
 	return ns
 }
 
