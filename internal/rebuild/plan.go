@@ -311,12 +311,12 @@ func (p *planner) nexthops() error {
 // rules were never touched answers in its own way (A8, A9).
 func (p *planner) rules() error {
 	for _, f := range []fib.Family{fib.Inet, fib.Inet6} {
-		want, initial := rules.Load(f, p.st.Rules), rules.Initial(f)
+		want, initial := rules.Load(f, p.st.Rules), p.initial(f)
 		mode := p.st.Mode4
 		if f == fib.Inet6 {
 			mode = p.st.Mode6
 		}
-		if want.IsInitial() && mode != fib.ModeRules || want.Len() == 0 && f == fib.Inet6 && len(p.st.Rules) == 0 {
+		if want.IsInitial() && mode != fib.ModeRules && !p.hasVRF() || want.Len() == 0 && f == fib.Inet6 && len(p.st.Rules) == 0 {
 			continue
 		}
 		anew := p.anew(want, initial)
@@ -334,7 +334,7 @@ func (p *planner) rules() error {
 				}
 			}
 		}
-		if want.IsInitial() { // touched once, and that is remembered
+		if want.IsInitial() && !p.hasVRF() { // touched once, and that is remembered
 			touch := rules.Rule{Family: f, Priority: 1, Action: rules.ActNop}
 			if err := p.rule(rtnl.RTM_NEWRULE, "add", touch); err != nil {
 				return err
@@ -345,6 +345,24 @@ func (p *planner) rules() error {
 		}
 	}
 	return nil
+}
+
+// initial are the rules that the namespace has once its links are there: the first VRF
+// brings one of its own (L2).
+func (p *planner) initial(f fib.Family) *rules.List {
+	l := rules.Initial(f)
+	if !p.hasVRF() {
+		return l
+	}
+	all := []rules.Rule{{Family: f, Priority: 1000, Action: rules.ActLookup, L3MDev: true, Protocol: uint8(fib.ProtoKernel)}}
+	for _, r := range l.All() {
+		all = append(all, r)
+	}
+	return rules.Load(f, all)
+}
+
+func (p *planner) hasVRF() bool {
+	return slices.ContainsFunc(p.st.Links, func(l fib.Link) bool { return l.IsL3Master() })
 }
 
 // anew reports whether rules must all be entered again to stand in their order: a
@@ -374,9 +392,6 @@ func contains(l *rules.List, r *rules.Rule) bool {
 
 func (p *planner) rule(typ uint16, verb string, r rules.Rule) error {
 	q := rules.RequestOf(r)
-	if r.Protocol == 2 && r.L3MDev {
-		q.Protocol = 0
-	}
 	flags := uint16(changeFlags)
 	if typ == rtnl.RTM_NEWRULE {
 		flags = rtnl.NLM_F_REQUEST | rtnl.NLM_F_ACK | rtnl.NLM_F_CREATE
