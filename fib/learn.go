@@ -116,7 +116,7 @@ func (tx *Txn) askFor(d *doubt, f Flow, o Oracle) (bool, error) {
 func (d *doubt) meets(w *walk) bool {
 	switch d.why {
 	case UndeterminedGateway:
-		return w.h.alias == d.alias && w.h.leg == d.leg && w.h.prefix == d.at.dst
+		return w.h.prefix == d.at.dst && len(w.gates) == 1 && w.gates[0].alias == d.alias.id && w.gates[0].leg == d.leg
 	case UndeterminedSource:
 		return w.h.obj != nil && w.h.leg < len(w.h.obj.ids) && w.h.obj.ids[w.h.leg] == d.id
 	}

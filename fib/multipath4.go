@@ -21,7 +21,7 @@ func (w *walk) selectPath4(h *hit, output bool) {
 
 // multipath4 chooses among several legs by hash.
 func (w *walk) multipath4(h *hit, legs []Nexthop, output bool) {
-	c := choice4{w: w, legs: legs, bounds: h.alias.bounds, obj: h.obj, stay: h.leg}
+	c := choice4{w: w, route: h.alias, legs: legs, bounds: h.alias.bounds, obj: h.obj, stay: h.leg}
 	if h.obj != nil {
 		c.bounds = h.obj.bounds
 	} else if output && w.s.kernel.AtLeast(6, 16) && w.f.Src.IsValid() && !w.f.Src.IsUnspecified() {
@@ -41,6 +41,7 @@ func (w *walk) multipath4(h *hit, legs []Nexthop, output bool) {
 // choice4 is one multipath choice as a function of the hash.
 type choice4 struct {
 	w      *walk
+	route  *alias // of the legs
 	legs   []Nexthop
 	bounds []int32
 	obj    *object
@@ -81,7 +82,7 @@ func (c *choice4) plainAt(v uint32) int {
 	first := -1
 	for i := range c.legs {
 		if c.w.s.sysctls.MultipathUseNeigh {
-			if !c.w.goodLeg4(&c.legs[i]) {
+			if !c.good(i) {
 				continue
 			}
 			if first < 0 {
@@ -99,7 +100,7 @@ func (c *choice4) plainAt(v uint32) int {
 }
 
 func (c *choice4) eligible(i int) bool {
-	return c.bounds[i] >= 0 && (!c.w.s.sysctls.MultipathUseNeigh || c.w.goodLeg4(&c.legs[i]))
+	return c.bounds[i] >= 0 && (!c.w.s.sysctls.MultipathUseNeigh || c.good(i))
 }
 
 // anyOf is the choice where nobody knows the hash: likely, or for a fork another leg
@@ -143,8 +144,10 @@ func (c *choice4) each(fn func(leg int) bool) bool {
 	return fn(c.at(hashSpace - 1))
 }
 
-// goodLeg4 reports whether the neighbour of a leg that uses its gateway may be up (B23).
-func (w *walk) goodLeg4(n *Nexthop) bool { return !n.usesGateway() || w.goodNeigh(n) }
+// good reports whether the neighbour of a leg that uses its gateway may be up (B23).
+func (c *choice4) good(i int) bool {
+	return c.w.goodNeigh(&c.legs[i]) || !c.w.usesGateway(c.route, i)
+}
 
 // goodNeigh reports whether the gateway has no neighbour entry or a valid one.
 func (w *walk) goodNeigh(n *Nexthop) bool {
@@ -270,105 +273,4 @@ func sharesOf(n int, bounds []int32, at func(v uint32) int) []float64 {
 		from = upTo + 1
 	}
 	return out
-}
-
-// defaultRouter chooses among equal default routes by the state of their
-// gateways (B18). The kernel remembers its last choice, which nobody can read:
-// what a first lookup would choose is taken, and where a later one might differ
-// the decision says so.
-func (w *walk) defaultRouter(h *hit) {
-	l := w.s.leafAt(w.s.table(Inet, h.table), h.prefix)
-	if l == nil || len(l.plain) < 2 {
-		return
-	}
-	a, n := w.routerAfter(l.plain, h, -1)
-	if w.fork == nil {
-		for last := range n {
-			if b, _ := w.routerAfter(l.plain, h, last); b != a {
-				w.und |= UndeterminedDefaultRouter
-				break
-			}
-		}
-	} else {
-		possible := []*alias{a}
-		for last := range n {
-			if b, _ := w.routerAfter(l.plain, h, last); !slices.Contains(possible, b) {
-				possible = append(possible, b)
-			}
-		}
-		a = possible[w.choose(UndeterminedDefaultRouter, len(possible))]
-	}
-	if a == nil || a == h.alias {
-		return
-	}
-	h.alias, h.leg, h.obj, h.nh = a, 0, nil, Nexthop{}
-	if a.nhid != 0 {
-		h.obj = w.s.objects[a.nhid]
-	}
-	if legs := w.s.legs(a); len(legs) > 0 {
-		h.nh = legs[0]
-	}
-	if w.telling() {
-		r := w.s.routeOf(h.table, h.prefix, netip.Prefix{}, a)
-		w.step(Step{Kind: StepRoute, Table: h.table, Prefix: h.prefix, Route: &r, Reason: ReasonDefaultRouter, Taken: true})
-	}
-}
-
-// routerAfter is the default route chosen when the last choice was number last,
-// nil if the one found stands, and the number of candidates.
-func (w *walk) routerAfter(list []*alias, h *hit, last int) (chosen *alias, candidates int) {
-	var candidate, resort *alias
-	order, resortAt := -1, -1
-	priority, tos := h.alias.priority, uint8(0)
-	for _, a := range list {
-		if a.tos != 0 && a.tos != w.key.TOS&0x1c {
-			continue
-		}
-		if a.priority > priority && a.tos == tos {
-			if tos != 0 {
-				continue
-			}
-			break
-		}
-		if a.flags&RouteFlags(FlagDead) != 0 {
-			continue
-		}
-		tos, priority = a.tos, a.priority
-		legs := w.s.legs(a)
-		if a.scope != h.alias.scope || a.typ != TypeUnicast || len(legs) == 0 || !legs[0].usesGateway() {
-			continue
-		}
-		if candidate == nil && a != h.alias {
-			break
-		}
-		if candidate != nil && chosen == nil && w.routerAlive(candidate, order, last, &resort, &resortAt) {
-			chosen = candidate
-		}
-		candidate = a
-		order++
-	}
-	switch {
-	case order <= 0:
-		return nil, 0
-	case chosen != nil:
-	case w.routerAlive(candidate, order, last, &resort, &resortAt):
-		chosen = candidate
-	default:
-		chosen = resort
-	}
-	return chosen, order + 1
-}
-
-// routerAlive reports whether candidate number order is taken at once; if not, it
-// may become the last resort.
-func (w *walk) routerAlive(a *alias, order, last int, resort **alias, resortAt *int) bool {
-	n := &w.s.legs(a)[0]
-	state, ok := w.s.neigh(n.Link, n.Gateway)
-	if !ok || state == NeighReachable || state.Valid() && order != last {
-		return true
-	}
-	if state.Valid() || *resortAt < 0 && order > last && state != NeighIncomplete {
-		*resort, *resortAt = a, order
-	}
-	return false
 }

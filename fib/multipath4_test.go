@@ -2,6 +2,7 @@ package fib_test
 
 import (
 	"net/netip"
+	"slices"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -136,4 +137,57 @@ func TestDefaultRouters(t *testing.T) {
 			assert.Equal(t, c.open, d.Undetermined&fib.UndeterminedDefaultRouter != 0)
 		})
 	}
+}
+
+// A gateway of which nobody knows whether it is used may be none of the routers, and the
+// state of its neighbour may not count.
+func TestOpenGatewaysAreNoCertainRouters(t *testing.T) {
+	conformance.CoversEngine(t, "B18", "B23", "B30", "J9")
+	links := func(s *fib.Snapshot, f fib.Flow) (out []int32) {
+		for _, d := range s.Candidates(f) {
+			if !slices.Contains(out, d.Link) {
+				out = append(out, d.Link)
+			}
+		}
+		require.Equal(t, s.Resolve(f).Link, out[0])
+		slices.Sort(out)
+		return out
+	}
+	covered := fib.Route{Table: fib.TableLocal, Dst: netip.MustParsePrefix("10.3.0.0/16"), Type: fib.TypeLocal, Scope: fib.ScopeHost,
+		Nexthops: []fib.Nexthop{{Link: 3}}}
+	st := threeLegs(fib.KernelVersion{}, false, fib.NeighFailed)
+	st.Sysctls.HashSeed, st.Sysctls.MultipathUseNeigh = 7, true
+	st.Routes = append(st.Routes, covered)
+	for l := int32(2); l <= 4; l++ {
+		st.Routes = append(st.Routes, route4("0.0.0.0/0", fib.TableMain, gw4(l, 9).String(), l))
+	}
+	for dst, gateway := range map[string]bool{"9.9.9.9": true, "224.0.0.1": false} {
+		s, f := loaded(t, st), fib.Flow{Dst: netip.MustParseAddr(dst)}
+		checkFlow(t, s, f)
+		d := s.Resolve(f)
+		assert.Equal(t, int32(3), d.Link, "the first failed")
+		assert.Equal(t, gateway, d.Gateway.IsValid())
+		assert.Equal(t, fib.UndeterminedGateway, d.Undetermined)
+		assert.Equal(t, []int32{3, 4}, links(s, f))
+	}
+	st.Neighbours = append(st.Neighbours, fib.Neighbour{Link: 4, Addr: gw4(4, 9), State: fib.NeighFailed})
+	assert.Equal(t, []int32{2, 3, 4}, links(loaded(t, st), fib.Flow{Dst: netip.MustParseAddr("9.9.9.9")}), "the last resort is one of the others")
+
+	st.Neighbours[1] = fib.Neighbour{Link: 3, Addr: gw4(3, 9), State: fib.NeighReachable}
+	s, open := loaded(t, st), 0
+	for i := range 100 {
+		f := fib.Flow{Dst: netip.AddrFrom4([4]byte{10, 9, 0, byte(i)})}
+		require.NotContains(t, links(s, f), int32(2), "failed")
+		open += len(links(s, f)) - 1
+	}
+	assert.Zero(t, open, "where the neighbour is good it does not matter")
+	st.Neighbours[1].State = fib.NeighFailed
+	s = loaded(t, st)
+	for i := range 100 {
+		f := fib.Flow{Dst: netip.AddrFrom4([4]byte{10, 9, 0, byte(i)})}
+		checkFlow(t, s, f)
+		require.Contains(t, links(s, f), int32(4))
+		open += len(links(s, f)) - 1
+	}
+	assert.Positive(t, open, "a leg without gateway has no neighbour that may fail")
 }

@@ -249,11 +249,7 @@ func (w *walk) write4(d *Decision, a *answer4) {
 		d.Flags |= DecisionNoMetrics
 		d.MTU = w.s.mtuOf(a.dev)
 	} else {
-		uses := h.nh.usesGateway()
-		if h.nh.Gateway.IsValid() && !h.nh.ScopeSet && w.choose(UndeterminedGateway, 2) == 1 {
-			uses = !uses
-		}
-		if uses {
+		if w.usesGateway(h.alias, h.leg) {
 			d.Gateway = h.nh.Gateway
 		}
 		d.MTU = w.s.pathMTU(h.alias, a.dev)

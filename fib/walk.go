@@ -62,8 +62,9 @@ type walk struct {
 	found6       netip.Addr // source that a FIND_SADDR rule made the flow's (A17)
 	und          Undetermined
 	fork         *fork // leads the walk through what is undetermined; nil: the likeliest way
-	turned       bool  // an open mode is taken to be the less likely one
-	modeKnown    Mode  // what an open mode was taken to be (J4)
+	gates        []gate
+	turned       bool // an open mode is taken to be the less likely one
+	modeKnown    Mode // what an open mode was taken to be (J4)
 	hashed       bool
 	hashKnown    bool
 	hashValue    uint32
