@@ -54,10 +54,7 @@ func (w *walk) martian(dev *link) Reason {
 // multicastIn is C25: no table is asked.
 func (w *walk) multicastIn(d *Decision, dev *link) {
 	src, dst := w.key.Src, w.f.Dst
-	ours := dev.joined(dst)
-	if m := w.s.links[dev.Master]; !ours && m != nil && m.IsL3Master() {
-		ours = !m.NoInet && m.joined(dst)
-	}
+	ours := dev.joined(dst) // a query asks for the memberships of the slave alone, unlike a packet (L31)
 	forwarded := !dst.IsLinkLocalMulticast() && w.s.sysctls.All4.McForwarding && dev.Conf4.McForwarding
 	if !ours && !forwarded {
 		w.fail(d, EINVAL, Step{Kind: StepCheck, Reason: ReasonNotJoined, Addr: dst, Link: dev.Index})
