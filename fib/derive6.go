@@ -193,11 +193,17 @@ func (tx *Txn) cleanupPrefix6(l *link, a *Address) {
 
 // forgetPrefSrc6 takes a preferred source that l no longer has, and that is not ours as
 // seen from the link of the route, from all routes but those with objects; before
-// Linux 6.6 from those on l (D43).
+// Linux 6.6 from those on l, whoever else has it (D43).
 func (tx *Txn) forgetPrefSrc6(l *link, src netip.Addr) {
 	everywhere := tx.s.kernel.AtLeast(6, 6)
 	hit := func(a *alias) bool {
-		return a.nhid == 0 && a.prefSrc == src && (everywhere || a.uses(l.Index)) && !tx.s.ownsAddress6(src, a.leg6().Link, false, true)
+		switch {
+		case a.nhid != 0 || a.prefSrc != src:
+			return false
+		case !everywhere:
+			return a.uses(l.Index)
+		}
+		return !tx.s.ownsAddress6(src, a.leg6().Link, false, true)
 	}
 	tx.rewrite(Inet6, anyTable, hit, func(list []*alias) []*alias {
 		out := slices.Clone(list)

@@ -74,9 +74,10 @@ func TestOldKernelsCheckLinksOfNexthopsFirst(t *testing.T) {
 	}
 }
 
-// Before Linux 6.6 an IPv6 address that goes was forgotten by routes on its own link alone.
+// Before Linux 6.6 an IPv6 address that goes was forgotten by routes on its own link alone, and by
+// those even where another link has it too.
 func TestOldKernelsKeepPreferredSourcesOnOtherLinks(t *testing.T) {
-	conformance.CoversEngine(t, "D43")
+	conformance.CoversEngine(t, "D43", "I24")
 	src := address(2, "2001:db8:1::1/64")
 	on := func(dst string, link int32) Route {
 		return Route{Dst: netip.MustParsePrefix(dst), PrefSrc: src.Local, Nexthops: []Nexthop{{Link: link}}}
@@ -84,11 +85,20 @@ func TestOldKernelsKeepPreferredSourcesOnOtherLinks(t *testing.T) {
 	for _, c := range []struct {
 		kernel KernelVersion
 		want   []netip.Addr // of the route on the address's link, and of the other
-	}{{KernelVersion{6, 1, 0}, []netip.Addr{{}, src.Local}}, {KernelVersion{6, 6, 0}, []netip.Addr{{}, {}}}} {
+		twice  bool         // the other link has the address too
+	}{
+		{KernelVersion{6, 1, 0}, []netip.Addr{{}, src.Local}, false},
+		{KernelVersion{6, 6, 0}, []netip.Addr{{}, {}}, false},
+		{KernelVersion{6, 1, 0}, []netip.Addr{{}, src.Local}, true},
+		{KernelVersion{6, 6, 0}, []netip.Addr{src.Local, src.Local}, true},
+	} {
 		f := New(Config{Kernel: c.kernel})
 		mustUpdate(t, f, func(tx *Txn) error {
-			return errors.Join(tx.SetLink(ethernet(2, running)), tx.SetLink(ethernet(3, running)), tx.AddAddress(src),
-				tx.AddRoute(on("2001:db8:8::/48", 2), OpAdd), tx.AddRoute(on("2001:db8:9::/48", 3), OpAdd), tx.DeleteAddress(src))
+			require.NoError(t, errors.Join(tx.SetLink(ethernet(2, running)), tx.SetLink(ethernet(3, running)), tx.AddAddress(src)))
+			if c.twice {
+				require.NoError(t, tx.AddAddress(address(3, "2001:db8:1::1/64")))
+			}
+			return errors.Join(tx.AddRoute(on("2001:db8:8::/48", 2), OpAdd), tx.AddRoute(on("2001:db8:9::/48", 3), OpAdd), tx.DeleteAddress(src))
 		})
 		var got []netip.Addr
 		for r := range f.Snapshot().RoutesOf(Inet6, TableMain) {
@@ -130,5 +140,39 @@ func TestBackportToGroups(t *testing.T) {
 			return err
 		})
 		require.Equal(t, old, errors.Is(err, EINVAL), kernel)
+	}
+}
+
+// Before Linux 6.16 the gateways of several IPv6 legs were missed in the legs that had been made: after what is
+// wrong with a link, and in every leg of a reject route.
+func TestOldKernelsMakeIPv6LegsFirst(t *testing.T) {
+	conformance.CoversEngine(t, "D50", "D52", "I23")
+	gateway := Nexthop{Link: 2, Gateway: netip.MustParseAddr("2001:db8:1::2"), Weight: 1}
+	other := Nexthop{Link: 2, Gateway: netip.MustParseAddr("2001:db8:1::3"), Weight: 1}
+	bare, nowhere := Nexthop{Link: 2, Weight: 1}, Nexthop{Link: 99, Weight: 1}
+	for _, c := range []struct {
+		what     string
+		typ      RouteType
+		legs     []Nexthop
+		old, now error
+	}{
+		{"two gateways", TypeUnicast, []Nexthop{gateway, other}, nil, nil},
+		{"twice the same", TypeUnicast, []Nexthop{gateway, gateway}, EEXIST, EEXIST},
+		{"no gateway, no link", TypeUnicast, []Nexthop{nowhere, gateway}, ENODEV, EINVAL},
+		{"no gateway, then no link", TypeUnicast, []Nexthop{bare, nowhere}, EINVAL, EINVAL},
+		{"no link, then no gateway", TypeUnicast, []Nexthop{gateway, nowhere}, ENODEV, EINVAL},
+		{"reject", TypeProhibit, []Nexthop{gateway, other}, EINVAL, EEXIST},
+		{"reject, no link", TypeProhibit, []Nexthop{nowhere, gateway}, ENODEV, EINVAL},
+		{"reject, no gateway", TypeProhibit, []Nexthop{bare, gateway}, EINVAL, EINVAL},
+		{"reject, one leg", TypeProhibit, []Nexthop{bare}, nil, nil},
+	} {
+		for kernel, want := range map[KernelVersion]error{{6, 1, 0}: c.old, {6, 15, 0}: c.old, {6, 16, 0}: c.now, {}: c.now} {
+			f := New(Config{Kernel: kernel})
+			_, err := f.Update(func(tx *Txn) error {
+				require.NoError(t, errors.Join(tx.SetLink(ethernet(2, running)), tx.AddAddress(address(2, "2001:db8:1::1/64"))))
+				return tx.AddRoute(Route{Dst: netip.MustParsePrefix("2001:db8:9::/48"), Type: c.typ, Nexthops: c.legs}, OpAdd)
+			})
+			require.ErrorIs(t, err, want, "%s, Linux %v", c.what, kernel)
+		}
 	}
 }

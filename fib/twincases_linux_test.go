@@ -86,13 +86,14 @@ var twinCases = []struct {
 		w.linkUp(0, true)
 		w.unaddr(0, p)
 	}},
-	{"D43: a source that another link still has stays preferred", func(w *twin) {
+	{"D43, I24: a source that another link still has stays preferred", func(w *twin) {
 		w.addr(1, "2001:db8:1::1/64")
 		w.addr(0, "fe80::5/64")
 		w.addr(1, "fe80::5/64")
 		rt := unicast("2001:db8:9::/48", "2001:db8:2::9")
 		rt.PrefSrc = addrOf("2001:db8:1::1")
 		w.route(rt, fib.OpAdd)
+		w.route(with(unicast("2001:db8:b::/48", "2001:db8:1::9"), func(r *fib.Route) { r.PrefSrc = rt.PrefSrc }), fib.OpAdd)
 		rt = device("2001:db8:a::/48", firstLink)
 		rt.PrefSrc = addrOf("fe80::5")
 		w.route(rt, fib.OpAdd)
@@ -162,7 +163,7 @@ var twinCases = []struct {
 		w.linkUp(0, false)
 		w.linkUp(0, true)
 	}},
-	{"D52: what a reject route names must be there all the same", func(w *twin) {
+	{"D52, I23: what a reject route names must be there all the same", func(w *twin) {
 		w.linkUp(2, false)
 		reject := func(r fib.Route, cs ...func(*fib.Route)) fib.Route {
 			return with(with(r, typed(fib.TypeProhibit)), cs...)
@@ -177,6 +178,25 @@ var twinCases = []struct {
 		w.route(reject(unicast("2001:db8:f::/48", "2001:db8:1::2"), onlink), fib.OpAdd)
 		w.route(reject(unicast("2001:db8:f1::/48", "2001:db8:1::2"), onlink, through(0)), fib.OpAdd)
 		w.route(reject(unicast("2001:db8:f2::/48", "fe80::2"), through(0)), fib.OpAdd)
+	}},
+	{"D50, I23: what is wrong with several legs is told in order", func(w *twin) {
+		w.linkUp(2, false)
+		second := func(n fib.Nexthop) func(*fib.Route) { return func(r *fib.Route) { r.Nexthops[1] = n } }
+		two := unicast("2001:db8:9::/48", "2001:db8:1::2", "2001:db8:2::2")
+		for _, typ := range []fib.RouteType{fib.TypeUnicast, fib.TypeProhibit, fib.TypeLocal} {
+			for _, first := range []fib.Nexthop{two.Nexthops[0], on(firstLink), on(firstLink + 2), on(99), {Link: 99, Gateway: addrOf("2001:db8:1::2")},
+				{Link: firstLink, Gateway: addrOf("2001:db8:3::2")}, {Link: 1, Gateway: addrOf("2001:db8:1::2")}, {Link: 1}, {}} {
+				r := with(two, typed(typ))
+				r.Nexthops = []fib.Nexthop{first, two.Nexthops[1]}
+				r.Nexthops[0].Weight = 1
+				w.route(r, fib.OpAdd)
+				w.route(with(r, from4("2001:db8:77::1")), fib.OpAdd)
+				w.route(with(r, second(on(firstLink))), fib.OpAdd)
+				w.route(with(r, second(on(firstLink+2))), fib.OpAdd)
+				w.route(with(r, second(r.Nexthops[0])), fib.OpAdd)
+				w.unroute(with(r, func(r *fib.Route) { r.Nexthops = nil }))
+			}
+		}
 	}},
 	{"D50: nat and xresolve are types of IPv6", func(w *twin) {
 		for i, t := range []fib.RouteType{fib.TypeNAT, fib.TypeXResolve, 12} {

@@ -25,8 +25,9 @@ func (tx *Txn) checkRoute6(r *Route) error {
 		}
 		return tx.checkPrefSrc6(r, firstLink(o.members))
 	}
-	if len(r.Nexthops) > 1 && slices.ContainsFunc(r.Nexthops, func(n Nexthop) bool { return !n.Gateway.IsValid() }) {
-		return refuse(EINVAL, "each nexthop of a multipath route needs a gateway")
+	late := !tx.s.kernel.AtLeast(6, 16) // the kernel looks at the gateways of legs that it has made (I23)
+	if !late && len(r.Nexthops) > 1 && slices.ContainsFunc(r.Nexthops, func(n Nexthop) bool { return !n.Gateway.IsValid() }) {
+		return legWithoutGateway()
 	}
 	if r.Type.rejects6() {
 		return tx.checkReject6(r)
@@ -54,8 +55,15 @@ func (tx *Txn) checkRoute6(r *Route) error {
 		if err := tx.checkPrefSrc6(r, n.Link); err != nil {
 			return err
 		}
+		if late && len(r.Nexthops) > 1 && !n.Gateway.IsValid() {
+			return legWithoutGateway()
+		}
 	}
 	return nil
+}
+
+func legWithoutGateway() error {
+	return refuse(EINVAL, "each nexthop of a multipath route needs a gateway")
 }
 
 // onlyInet6 takes from a leg what IPv6 does not know or does not take from a request.
@@ -76,6 +84,9 @@ func (tx *Txn) checkReject6(r *Route) error {
 		}
 		if err := tx.checkPrefSrc6(r, loopback); err != nil {
 			return err
+		}
+		if len(r.Nexthops) > 1 && !tx.s.kernel.AtLeast(6, 16) {
+			return legWithoutGateway() // made without, whatever is given
 		}
 	}
 	r.Nexthops, r.Pref = nil, PrefMedium

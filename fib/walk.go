@@ -61,10 +61,10 @@ type walk struct {
 	dropped      hit        // of the last IPv6 result that a suppressor dropped, if it is an object route (D22a)
 	found6       netip.Addr // source that a FIND_SADDR rule made the flow's (A17)
 	und          Undetermined
-	fork         *fork // leads the walk through what is undetermined; nil: the likeliest way
-	gates        []gate
-	turned       bool // an open mode is taken to be the less likely one
-	modeKnown    Mode // what an open mode was taken to be (J4)
+	fork         *fork  // leads the walk through what is undetermined; nil: the likeliest way
+	gates        []gate // what fork took open gateways to be (J9)
+	turned       bool   // an open mode is taken to be the less likely one
+	modeKnown    Mode   // what an open mode was taken to be (J4)
 	hashed       bool
 	hashKnown    bool
 	hashValue    uint32
