@@ -25,7 +25,12 @@ func (w *walk) multipath4(h *hit, legs []Nexthop, output bool) {
 	if h.obj != nil {
 		c.bounds = h.obj.bounds
 	} else if output && w.s.kernel.AtLeast(6, 16) && w.f.Src.IsValid() && !w.f.Src.IsUnspecified() {
-		c.src, c.alias = w.f.Src, h.alias
+		c.src = w.f.Src
+	}
+	for i := range legs { // once, however much of the hash is looked at
+		if c.obj == nil && w.s.sysctls.MultipathUseNeigh && legs[i].open() && !w.goodNeigh(&legs[i]) {
+			w.usesGateway(h.alias, i)
+		}
 	}
 	v, known := w.hash()
 	leg := c.at(v)
@@ -47,7 +52,6 @@ type choice4 struct {
 	obj    *object
 	stay   int        // what stands if no leg is eligible
 	src    netip.Addr // the flow's source, where legs are preferred by theirs; zero: they are not
-	alias  *alias     // with src
 }
 
 // at is the leg that hash v leads to.
@@ -64,7 +68,7 @@ func (c *choice4) at(v uint32) int {
 			continue
 		}
 		score := 0
-		if c.src.IsValid() && c.w.legSource4(c.alias, nil, &c.legs[i]) == c.src {
+		if c.src.IsValid() && c.w.legSource4(c.route, nil, &c.legs[i]) == c.src {
 			score = 2
 		}
 		if int64(v) <= int64(c.bounds[i]) {
@@ -146,7 +150,8 @@ func (c *choice4) each(fn func(leg int) bool) bool {
 
 // good reports whether the neighbour of a leg that uses its gateway may be up (B23).
 func (c *choice4) good(i int) bool {
-	return c.w.goodNeigh(&c.legs[i]) || !c.w.usesGateway(c.route, i)
+	uses, _ := c.w.gate(c.route, i)
+	return !uses || c.w.goodNeigh(&c.legs[i])
 }
 
 // goodNeigh reports whether the gateway has no neighbour entry or a valid one.
@@ -219,7 +224,7 @@ func (w *walk) tellChoice4(c *choice4, leg int, h *hit) {
 	// Not c.legs: what a step keeps of c would move the whole walk to the heap.
 	legs := w.s.legs(h.alias)
 	why := ReasonHash
-	if c.src.IsValid() && w.legSource4(c.alias, nil, &legs[leg]) == c.src {
+	if c.src.IsValid() && w.legSource4(c.route, nil, &legs[leg]) == c.src {
 		why = ReasonSourceMatch
 	}
 	shares := c.shares()

@@ -18,21 +18,28 @@ func (n *Nexthop) open() bool { return n.Gateway.IsValid() && !n.ScopeSet }
 // usesGateway reports whether packets go to the gateway of a leg. Where that is open, a
 // fork settles it once.
 func (w *walk) usesGateway(a *alias, leg int) bool {
-	n := &w.s.legs(a)[leg]
-	uses := n.usesGateway()
-	if !n.open() {
+	uses, settled := w.gate(a, leg)
+	if settled {
 		return uses
-	}
-	for _, g := range w.gates {
-		if g.alias == a.id && g.leg == leg {
-			return g.uses
-		}
 	}
 	uses = uses != (w.choose(UndeterminedGateway, 2) == 1)
 	if w.fork != nil {
 		w.gates = append(w.gates, gate{a.id, leg, uses})
 	}
 	return uses
+}
+
+// gate is what usesGateway said or, where that is not settled, what is likely.
+func (w *walk) gate(a *alias, leg int) (uses, settled bool) {
+	n := &w.s.legs(a)[leg]
+	if n.open() {
+		for _, g := range w.gates {
+			if g.alias == a.id && g.leg == leg {
+				return g.uses, true
+			}
+		}
+	}
+	return n.usesGateway(), !n.open()
 }
 
 // maxOpen bounds the open legs whose consequences for the choice of a default router are
