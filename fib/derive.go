@@ -102,6 +102,7 @@ func (l *leaf) rewrite(hits map[uint32]bool, fn func([]*alias) []*alias) *leaf {
 	if out == l {
 		return nil
 	}
+	out.lost = l.lost // with takes what is changed for added
 	return out
 }
 

@@ -293,6 +293,10 @@ func (w *twin) rule() {
 		w.same(fmt.Sprintf("rule delete %v", q.Rule), e, w.update(func(tx *fib.Txn) error { _, err := tx.DeleteRule(q); return err }))
 		return
 	}
+	w.addRule(q)
+}
+
+func (w *twin) addRule(q rules.Request) {
 	e := w.k.rule(rtnl.RTM_NEWRULE, q, fib.OpAdd)
 	w.same(fmt.Sprintf("rule add %v", q.Rule), e, w.update(func(tx *fib.Txn) error { _, err := tx.AddRule(q, fib.OpAdd); return err }))
 }

@@ -2,6 +2,7 @@ package fib
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/fibula-net/fibula/rules"
 )
@@ -29,7 +30,7 @@ func (f *FIB) CheckWriter() error {
 			refs[i]++
 		}
 	}
-	held, live, realms := map[uint32]uint32{}, 0, 0
+	held, live, realms, lost := map[uint32]uint32{}, 0, 0, 0
 	for i, n := range refs {
 		if n != in.leafRefs[i] {
 			return fmt.Errorf("leaf %d: %d references counted, %d there", i, in.leafRefs[i], n)
@@ -50,6 +51,9 @@ func (f *FIB) CheckWriter() error {
 		}
 		if l.hasRealms() {
 			realms++
+		}
+		if l.isLost() {
+			lost++
 		}
 		l.each(func(a *alias) { held[a.id]++ })
 	}
@@ -73,9 +77,9 @@ func (f *FIB) CheckWriter() error {
 			lendable++
 		}
 	}
-	if aliases != len(held) || aliases+len(in.freeAlias) != len(in.aliasRecs) || realms != in.realms || lendable != in.lendable {
-		return fmt.Errorf("%d aliases, %d held, %d free of %d; %d with realms, %d counted; %d to lend metrics, %d counted",
-			aliases, len(held), len(in.freeAlias), len(in.aliasRecs), realms, in.realms, lendable, in.lendable)
+	if aliases != len(held) || aliases+len(in.freeAlias) != len(in.aliasRecs) || realms != in.realms || lost != in.lost || lendable != in.lendable {
+		return fmt.Errorf("%d aliases, %d held, %d free of %d; %d with realms, %d counted; %d lost, %d counted; %d to lend metrics, %d counted",
+			aliases, len(held), len(in.freeAlias), len(in.aliasRecs), realms, in.realms, lost, in.lost, lendable, in.lendable)
 	}
 	for key, r := range in.aliases {
 		if in.aliasRecs[r.id] != r || r.key != key {
@@ -83,4 +87,19 @@ func (f *FIB) CheckWriter() error {
 		}
 	}
 	return nil
+}
+
+// HasStaleBounds reports whether an alias has hash ranges that loading would not give
+// it: a setting was toggled since they were worked out (J3).
+func (s *Snapshot) HasStaleBounds() bool {
+	for _, t := range s.tables {
+		for _, i := range t.version().All() {
+			for _, a := range s.leaves.at(i).plain {
+				if len(a.bounds) > 0 && !slices.Equal(a.bounds, s.bounds4(a.legs)) {
+					return true
+				}
+			}
+		}
+	}
+	return false
 }

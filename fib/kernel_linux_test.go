@@ -200,6 +200,7 @@ func (k *kernel) picture() string {
 func pictureOf(s *fib.Snapshot) string {
 	var p picture
 	st := s.State()
+	st.Routes = slices.Collect(s.Routes()) // as dumps show them
 	slices.SortFunc(st.Links, func(a, b fib.Link) int { return int(a.Index - b.Index) })
 	for i := range st.Links {
 		p.link(&st.Links[i])

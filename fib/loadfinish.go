@@ -44,32 +44,6 @@ func (tx *Txn) finishLoad() {
 	}
 }
 
-// settleLost tells whether a node of source-specific routes can be lost: not with
-// plain routes beside them, not the default, and not without longer prefixes.
-func (tx *Txn) settleLost(key routeKey) {
-	l := tx.leafOf(key.k, key.dst)
-	lost := lostNever
-	if len(l.plain) == 0 && key.dst.Bits() > 0 && tx.hasLonger(key) {
-		lost = lostMaybe
-	}
-	if l.empty() || l.lost > lostMaybe || l.lost == lost {
-		return
-	}
-	c := *l
-	c.lost = lost
-	tx.setLeaf(key.k, key.dst, &c)
-}
-
-// hasLonger reports whether the table has prefixes within key's but that itself.
-func (tx *Txn) hasLonger(key routeKey) bool {
-	for p := range tx.s.tables[key.k].version().Covered(key.dst) {
-		if p != key.dst {
-			return true
-		}
-	}
-	return false
-}
-
 // settleTie tells which of several links got an IPv4 address last when their
 // stamps are equal: local routes are appended, so the last one of a table is its
 // (E1). Nothing tells the order across L3 domains: that of the dump stands.

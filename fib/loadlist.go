@@ -85,7 +85,7 @@ func (l *loadingLeaf) add(src netip.Prefix, a *alias) {
 func (tx *Txn) settleLists() {
 	for key, l := range tx.loading {
 		n := &leaf{plain: l.plain, lost: l.lost}
-		if n.lost == lostMaybe {
+		if n.isLost() {
 			tx.maybeLost = append(tx.maybeLost, key)
 		}
 		for src, list := range l.bySrc {

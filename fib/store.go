@@ -51,16 +51,6 @@ type leaf struct {
 	lost  lostness
 }
 
-// lostness is whether lookups still come by a node of source-specific routes (D8).
-type lostness uint8
-
-const (
-	lostNever lostness = iota // it cannot be lost
-	lostMaybe                 // a dump cannot tell
-	lostNot                   // asked: it is not
-	lostCertainly
-)
-
 type srcList struct {
 	src  netip.Prefix
 	list []*alias
@@ -91,6 +81,7 @@ type intern struct {
 	buf       []byte
 	epoch     uint64
 	realms    int // leaves in use that hold a leg with a realm
+	lost      int // leaves in use that are, or may be, lost (D8)
 	lendable  int // aliases that others may inherit metrics from
 }
 
@@ -203,17 +194,24 @@ func (in *intern) alias(a *alias) *aliasRec {
 // lendsMetrics reports whether aliases with the same object may get a's metrics (B7).
 func (a *alias) lendsMetrics() bool { return a.nhid != 0 && a.metrics != nil }
 
-// ref changes the references to leaf i, and with them whether its realms are in use.
+// ref changes the references to leaf i, and with them what is in use.
 func (in *intern) ref(pages leafPages, i uint32, delta int32) {
 	before := in.leafRefs[i]
 	after := before + uint32(delta)
 	in.leafRefs[i] = after
-	if (before == 0) != (after == 0) && pages.at(i).hasRealms() {
-		if after != 0 {
-			in.realms++
-		} else {
-			in.realms--
-		}
+	if (before == 0) == (after == 0) {
+		return
+	}
+	used := 1
+	if after == 0 {
+		used = -1
+	}
+	l := pages.at(i)
+	if l.hasRealms() {
+		in.realms += used
+	}
+	if l.isLost() {
+		in.lost += used
 	}
 }
 

@@ -149,8 +149,12 @@ func (tx *Txn) setLeaf(k tableKey, p netip.Prefix, l *leaf) {
 	if l.empty() {
 		if old, ok := ed.Delete(p); ok {
 			tx.release(old)
+			tx.mendAbove(k, p)
 		}
 		return
+	}
+	if len(l.plain) == 0 && !l.isLost() {
+		l = tx.orphaned(routeKey{k, p}, l)
 	}
 	i := tx.in.leaf(&tx.s.leaves, l)
 	tx.retain(i)
