@@ -44,7 +44,7 @@ func (tx *Txn) learnLegs(o Oracle, got *Learned) error {
 			if len(l.plain) < 2 || len(flows) >= maxAskedLegs {
 				continue
 			}
-			tx.s.yieldList(tx.s.tables[k], p, netip.Prefix{}, l.plain, func(r Route) bool {
+			tx.s.yieldList(tx.s.tables[k], p, netip.Prefix{}, l.plain, asDumped, func(r Route) bool {
 				if r.NexthopID != 0 || len(r.Nexthops) < 2 {
 					return true
 				}

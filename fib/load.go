@@ -143,7 +143,7 @@ func (tx *Txn) loadRoute(r *Route) {
 	k := tableKey{id: r.Table, fam: r.Family()}
 	if o := tx.s.objects[r.NexthopID]; r.NexthopID != 0 && o != nil && o.blackhole && r.Type == TypeBlackhole {
 		own := *r
-		own.Type = TypeUnicast // the type is the object's, see yieldList
+		own.Type = TypeUnicast // the type is the object's, see asDumped
 		r = &own
 	}
 	if k.fam == Inet {
@@ -162,7 +162,7 @@ func (tx *Txn) loadRoute4(k tableKey, r *Route) {
 		for i := range legs {
 			n := &legs[i]
 			n.Weight = max(n.Weight, 1)
-			if n.ScopeSet {
+			if n.ScopeSet || n.Scope != 0 { // a guess is kept as one
 				continue
 			}
 			n.Scope, n.ScopeSet = tx.s.loadedScope(r, n)
@@ -179,7 +179,7 @@ func (tx *Txn) loadRoute4(k tableKey, r *Route) {
 
 // loadRoute6 makes an alias of each leg (D3). A dump does not say whether a route of
 // protocol ra came from an advertisement or from a request; one that stands alone is
-// taken for the former, which matters only beside others of its metric.
+// taken for the former, which matters only beside others of its metric. A state may say so.
 func (tx *Txn) loadRoute6(k tableKey, r *Route) {
 	legs := r.Nexthops
 	if r.NexthopID != 0 || r.Type.rejects6() {
@@ -193,7 +193,7 @@ func (tx *Txn) loadRoute6(k tableKey, r *Route) {
 			tx.legs = own
 		}
 		a := tx.newAlias(r, own)
-		a.learned = r.Protocol == ProtoRA && len(legs) == 1
+		a.learned = r.Protocol == ProtoRA && len(legs) == 1 && r.Learned != FactNo
 		tx.loadAlias(k, r, &a)
 	}
 }

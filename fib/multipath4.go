@@ -231,7 +231,7 @@ func (w *walk) tellChoice4(c *choice4, leg int, h *hit) {
 	w.ex.Legs = w.ex.Legs[:0]
 	for i := range legs {
 		n := &legs[i]
-		out := Leg{Nexthop: *n, Share: shares[i], Chosen: i == leg}
+		out := Leg{Nexthop: shownLeg(*n), Share: shares[i], Chosen: i == leg}
 		switch {
 		case i == leg:
 		case c.bounds[i] < 0 && n.Flags&FlagDead != 0:

@@ -19,6 +19,10 @@ type Route struct {
 	Pref     RouterPref // IPv6 router preference
 	Expires  uint32     // IPv6 seconds left at load time; 0: never
 	Lost     Fact       // with Src: in the table, but no longer found (a defect of the kernel, D8)
+	// Learned, for an IPv6 route of protocol ra with one gateway: the kernel entered it
+	// from a router advertisement, and it is no leg of a multipath route (D3). No dump
+	// shows it, no request can ask for it; unknown counts as yes.
+	Learned Fact
 
 	NexthopID uint32    // nexthop object; 0: the nexthops below are the route's own
 	Nexthops  []Nexthop // in order; for an object route a dump's expansion is ignored
@@ -54,7 +58,8 @@ type Nexthop struct {
 	Encap   Encap
 	// Scope is the scope of the gateway, which no dump of a route shows (B30):
 	// link when the gateway is used, host when it is one of our own addresses.
-	// ScopeSet false leaves it to be derived.
+	// ScopeSet false leaves it to be derived, or calls a Scope of a state no more than
+	// the likelier one.
 	Scope    Scope
 	ScopeSet bool
 }

@@ -36,7 +36,7 @@ func (w *walk) tellSiblings6(q *query6, p *pick6, total uint64, h *hit) {
 		if i == p.at {
 			own = len(legs)
 		}
-		l := Leg{Nexthop: a.legs[0], Reason: w.unusable6(&a.legs[0])}
+		l := Leg{Nexthop: shownLeg(a.legs[0]), Reason: w.unusable6(&a.legs[0])}
 		if l.Reason == ReasonNone {
 			sum += weightOf(&l.Nexthop)
 			bounds = append(bounds, boundAt(sum, total))

@@ -58,10 +58,12 @@ func (s *Snapshot) sortedTables() []tableKey {
 //
 // The iterator runs over this snapshot and may be used several times. Routes are
 // copies.
-func (s *Snapshot) Routes() iter.Seq[Route] {
+func (s *Snapshot) Routes() iter.Seq[Route] { return s.routes(asDumped) }
+
+func (s *Snapshot) routes(as form) iter.Seq[Route] {
 	return func(yield func(Route) bool) {
 		for _, k := range s.sortedTables() {
-			for r := range s.RoutesOf(k.fam, k.id) {
+			for r := range s.routesOf(k.fam, k.id, as) {
 				if !yield(r) {
 					return
 				}
@@ -70,8 +72,20 @@ func (s *Snapshot) Routes() iter.Seq[Route] {
 	}
 }
 
+// form is how routes are shown.
+type form uint8
+
+const (
+	asDumped form = iota // as a kernel's dump has them
+	asStored             // with what only the FIB knows, where loading takes a dump otherwise
+)
+
 // RoutesOf yields the routes of one table, in the order of [Snapshot.Routes].
 func (s *Snapshot) RoutesOf(f Family, id TableID) iter.Seq[Route] {
+	return s.routesOf(f, id, asDumped)
+}
+
+func (s *Snapshot) routesOf(f Family, id TableID, as form) iter.Seq[Route] {
 	return func(yield func(Route) bool) {
 		t := s.table(f, id)
 		if t == nil {
@@ -79,12 +93,15 @@ func (s *Snapshot) RoutesOf(f Family, id TableID) iter.Seq[Route] {
 		}
 		for p, i := range t.version().All() {
 			l := s.leaves.at(i)
-			if !s.yieldList(t, p, netip.Prefix{}, l.plain, yield) {
+			if !s.yieldList(t, p, netip.Prefix{}, l.plain, as, yield) {
 				return
 			}
 			for _, src := range l.bySrc {
-				ok := s.yieldList(t, p, src.src, src.list, func(r Route) bool {
+				ok := s.yieldList(t, p, src.src, src.list, as, func(r Route) bool {
 					r.Lost = [...]Fact{lostNot: FactNo, lostCertainly: FactYes}[l.lost]
+					if as == asStored && l.lost == lostNever && len(l.plain) == 0 {
+						r.Lost = FactNo
+					}
 					return yield(r)
 				})
 				if !ok {
@@ -95,15 +112,21 @@ func (s *Snapshot) RoutesOf(f Family, id TableID) iter.Seq[Route] {
 	}
 }
 
-func (s *Snapshot) yieldList(t *table, dst, src netip.Prefix, list []*alias, yield func(Route) bool) bool {
+func (s *Snapshot) yieldList(t *table, dst, src netip.Prefix, list []*alias, as form, yield func(Route) bool) bool {
 	for i := 0; i < len(list); i++ {
 		r := s.routeOf(t.id, dst, src, list[i])
-		if s.isBlackhole(list[i]) {
-			r.Type = TypeBlackhole // as dumps show it
+		if as == asStored && t.fam == Inet && r.NexthopID == 0 {
+			copy(r.Nexthops, list[i].legs) // with the scopes that are guesses
+		}
+		if s.isBlackhole(list[i]) && (as == asDumped || r.Type == TypeUnicast) {
+			r.Type = TypeBlackhole
 		}
 		for t.fam == Inet6 && i+1 < len(list) && list[i].ecmpAble() && siblingsAgree(list[i], list[i+1]) {
 			i++
 			r.Nexthops = append(r.Nexthops, shownLeg(list[i].legs[0]))
+		}
+		if as == asStored && r.Protocol == ProtoRA && t.fam == Inet6 && len(r.Nexthops) == 1 && list[i].ecmpAble() {
+			r.Learned = FactNo
 		}
 		if !yield(r) {
 			return false
@@ -152,7 +175,7 @@ func (s *Snapshot) State() *State {
 		st.Addresses = append(append(st.Addresses, l.addrs4...), l.addrs6...)
 	}
 	st.Rules = append(s.Rules(Inet), s.Rules(Inet6)...)
-	st.Routes = slices.Collect(s.Routes())
+	st.Routes = slices.Collect(s.routes(asStored))
 	for _, id := range slices.Sorted(maps.Keys(s.objects)) {
 		o := s.objects[id].NexthopObject
 		o.Group, o.Buckets = slices.Clone(o.Group), slices.Clone(o.Buckets)

@@ -135,7 +135,7 @@ func (w *walk) step(st Step) {
 			st.Rule = &r
 		}
 		if st.Nexthop != nil {
-			n := *st.Nexthop
+			n := shownLeg(*st.Nexthop)
 			st.Nexthop = &n
 		}
 		w.ex.Steps = append(w.ex.Steps, st)

@@ -135,6 +135,8 @@ func (d *decoder) route(r *fib.Route, family fib.Family) {
 			r.Expires = d.u32()
 		case "lost":
 			r.Lost = d.fact()
+		case "learned":
+			r.Learned = d.fact()
 		case "nexthops":
 			for it := d.array(); it.next(); {
 				r.Nexthops = append(r.Nexthops, d.leg())

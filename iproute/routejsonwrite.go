@@ -76,6 +76,7 @@ func (w *jsonWriter) route(r *fib.Route, dev devNames) {
 		w.key("pref").uint(uint64(r.Pref))
 	}
 	w.fact("lost", r.Lost)
+	w.fact("learned", r.Learned)
 	if len(r.Nexthops) > 0 && !inline {
 		w.key("nexthops").open('[')
 		for i := range r.Nexthops {
