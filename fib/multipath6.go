@@ -25,6 +25,9 @@ func (w *walk) settle6(t *table, q *query6, p *pick6, h *hit) (outcome, Errno) {
 	case typ == TypeThrow && w.gateway6:
 		return rejected, ENETUNREACH
 	case typ == TypeThrow:
+		if h.obj != nil {
+			w.dropped = *h
+		}
 		h.alias = nil
 		return passOn, errno.EAGAIN
 	case typ.rejects6():

@@ -124,18 +124,20 @@ func (w *walk) rulesLiteral(h *hit) Errno {
 			if out == found {
 				by := w.suppressor(&r.Rule, h)
 				if by == rules.SuppressNone {
-					w.describe6(h)
-					return w.ended(r, h, 0)
+					if w.describe6(h) {
+						return w.ended(r, h, 0)
+					}
+				} else {
+					st.Reason, st.Taken = ReasonSuppressedLength, false
+					if by == rules.SuppressIfGroup {
+						st.Reason = ReasonSuppressedGroup
+					} else if !deferred {
+						// What was uncertain about the dropped result does not matter, unless it
+						// gave the flow its source.
+						w.und = und
+					}
+					w.step(st)
 				}
-				st.Reason, st.Taken = ReasonSuppressedLength, false
-				if by == rules.SuppressIfGroup {
-					st.Reason = ReasonSuppressedGroup
-				} else if !deferred {
-					// What was uncertain about the dropped result does not matter, unless it
-					// gave the flow its source.
-					w.und = und
-				}
-				w.step(st)
 			}
 			i++
 		default:
@@ -179,8 +181,9 @@ func (w *walk) rulesFast(h *hit) Errno {
 		}
 		switch w.suppressor(&r.Rule, h) {
 		case rules.SuppressNone:
-			w.describe6(h)
-			return w.ended(r, h, 0)
+			if w.describe6(h) {
+				return w.ended(r, h, 0)
+			}
 		case rules.SuppressPrefixLength:
 			if !deferred {
 				w.und = und
@@ -282,13 +285,17 @@ func (w *walk) suppressor(r *rules.Rule, h *hit) rules.Suppressor {
 }
 
 // describe6 settles which route the reply describes if a suppressor dropped another
-// one with the same nexthop object before: the kernel may have kept that (D22a).
-func (w *walk) describe6(h *hit) {
+// one with the same nexthop object before, or it was a throw route: the kernel may have
+// kept that (D22a). It reports whether that ends the walk, which throw does not.
+func (w *walk) describe6(h *hit) bool {
 	o := &w.dropped
-	if h.obj == nil || o.obj == nil || h.obj.ids[h.leg] != o.obj.ids[o.leg] {
-		return
+	if h.obj == nil || o.obj == nil || h.obj.ids[h.leg] != o.obj.ids[o.leg] || w.choose(UndeterminedShared, 2) == 0 {
+		return true
 	}
-	if w.choose(UndeterminedShared, 2) == 1 {
-		h.alias, h.table, h.prefix, h.src = o.alias, o.table, o.prefix, o.src
+	if o.alias.typ == TypeThrow {
+		h.alias = nil
+		return false
 	}
+	h.alias, h.table, h.prefix, h.src = o.alias, o.table, o.prefix, o.src
+	return true
 }

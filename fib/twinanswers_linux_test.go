@@ -109,6 +109,14 @@ var answerCases = []struct {
 			w.certain(fib.Flow{Dst: addrOf("2001:db8:9::1")})
 		}
 	}},
+	{"D22a J11 a throw route leaves its copy to the object", func(w *twin) {
+		w.addObject(object(7, "2001:db8:1::2"), fib.OpAdd)
+		w.addRule(rules.RequestOf(rules.Rule{Family: fib.Inet6, Priority: 40000, Action: rules.ActLookup, Table: 50}))
+		w.route(with(by(unicast("2001:db8:9::/48"), 7), typed(fib.TypeThrow)), fib.OpAdd)
+		w.route(with(by(unicast("::/0"), 7), inTable(50)), fib.OpAdd)
+		w.agree(fib.Flow{Dst: addrOf("2001:db8:9::1")})
+		require.Equal(w.t, fib.UndeterminedShared, w.f.Snapshot().Resolve(fib.Flow{Dst: addrOf("2001:db8:9::1")}).Undetermined)
+	}},
 }
 
 func TestKernelAnswersTheSame(t *testing.T) {

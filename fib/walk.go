@@ -58,7 +58,7 @@ type walk struct {
 	droppedTOS   uint8      // of the last IPv4 route that a suppressor dropped (C7)
 	l3Noted      bool       // a rule has noted the table of the L3 domain (A26)
 	realms       uint32     // of the rule that ended the walk (A27)
-	dropped      hit        // of the last IPv6 result that a suppressor dropped, if it is an object route (D22a)
+	dropped      hit        // the last IPv6 object route that a suppressor dropped or that threw (D22a)
 	found6       netip.Addr // source that a FIND_SADDR rule made the flow's (A17)
 	und          Undetermined
 	fork         *fork  // leads the walk through what is undetermined; nil: the likeliest way

@@ -64,10 +64,10 @@ func (h *history) explains(a *Answer) bool {
 			switch d.Field {
 			case "pref":
 				return !object && !h.mixesPreferences(e.Route)
-			case "oif", "gateway": // an object's own, but a suppressor judges by its copy
-				return !object || !h.suppresses()
+			case "oif", "gateway": // an object's own, but a copy may lead elsewhere
+				return !object || !h.detours()
 			case "errno", "fibmatch errno": // a copy of a deleted route leads nowhere
-				return !object || !h.suppresses() && d.Kernel != fib.ENETUNREACH.Name()
+				return !object || !h.detours() && d.Kernel != fib.ENETUNREACH.Name()
 			}
 			return !object
 		})
@@ -85,10 +85,13 @@ func (h *history) explains(a *Answer) bool {
 	})
 }
 
-// suppresses reports whether an IPv6 rule has a suppressor.
-func (h *history) suppresses() bool {
+// detours reports whether a copy decides on more than it describes in IPv6: suppressors
+// judge by it, and that of a reject route rejects.
+func (h *history) detours() bool {
 	return slices.ContainsFunc(h.st.Rules, func(r rules.Rule) bool {
 		return r.Family == fib.Inet6 && (r.SuppressPrefixLength.Set || r.SuppressIfGroup.Set)
+	}) || slices.ContainsFunc(h.st.Routes, func(r fib.Route) bool {
+		return r.Family() == fib.Inet6 && r.Rejects() && h.shared(&r)
 	})
 }
 

@@ -191,3 +191,14 @@ func TestVerifyKnowsWhatQueriesLeaveBehind(t *testing.T) {
 	assert.Zero(t, r.Differ, "%+v", r.Groups)
 	assert.Positive(t, r.History)
 }
+
+// Of IPv6 routes with one nexthop object, a reject route may decide for the others (D22a).
+func TestVerifyKnowsWhatRejectRoutesLeaveBehind(t *testing.T) {
+	t.Parallel()
+	ns := busy(t)
+	ns.Batch("nexthop add id 7 via 2001:db8:1::9 dev d1", "-6 route add prohibit 2001:db8:7::/48 nhid 7", "-6 route add throw 2001:db8:8::/48 nhid 7",
+		"-6 route add 2001:db8:9::/48 nhid 7", "-6 rule add pref 40000 table 50", "-6 route add default nhid 7 table 50")
+	r := verify(t, ns, ksync.VerifyOptions{Flows: 5000, Seed: 3, Family: fib.Inet6})
+	assert.Zero(t, r.Differ)
+	assert.Positive(t, r.History)
+}
