@@ -5,7 +5,7 @@ import "net/netip"
 // source6 selects the source address of a flow to dst that leaves through dev, as
 // RFC 6724 section 5 and the kernel have it (D40, D41). The zero Addr is none.
 func (w *walk) source6(dst netip.Addr, dev int32) netip.Addr {
-	c := candidates6{s: w.s, dst: orUnspecified6(dst), dev: dev}
+	c := candidates6{s: w.s, dst: orUnspecified6(dst), dev: dev, all: w.literal}
 	c.scope = scopeOf6(c.dst)
 	c.label = w.s.label6(c.dst, dev)
 	c.run()
@@ -25,6 +25,7 @@ type candidates6 struct {
 	dev   int32
 	scope int
 	label uint32
+	all   bool // go over all candidates, also those that cannot win
 
 	best     *Address // nil: none yet
 	bestRank rank6
@@ -53,11 +54,39 @@ func (c *candidates6) run() {
 			return
 		}
 	}
+	var first *link
+	settled := false
+	if !c.all && domain == 0 {
+		first = out // rule 5 keeps its addresses apart from the others'
+		c.link(first)
+		settled = c.settled()
+	}
 	for _, i := range c.s.linkOrder {
+		l := c.s.link(i)
+		if l == first || settled && !l.has6(c.dst) {
+			continue
+		}
 		if c.s.masterOf(i) == domain {
-			c.link(c.s.link(i))
+			c.link(l)
 		}
 	}
+}
+
+// settled reports whether no address of another link but the destination itself can
+// win: the best one of the outgoing link, which rule 5 prefers, has all that comes
+// before rule 5.
+func (c *candidates6) settled() bool {
+	return c.best != nil && c.bestRank>>fromRule5 >= rank6(256-c.scope)<<1|1
+}
+
+// has6 reports whether a is an IPv6 address of the link.
+func (l *link) has6(a netip.Addr) bool {
+	for i := range l.addrs6 {
+		if l.addrs6[i].Local == a {
+			return true
+		}
+	}
+	return false
 }
 
 func (c *candidates6) link(l *link) {
@@ -102,6 +131,9 @@ var rules6 = [...]struct {
 	{8, "longest matching prefix", 8},
 	{0, "not optimistic", 1},
 }
+
+// fromRule5 are the bits of a rank that rule 5 and those after it take.
+const fromRule5 = 1 + 1 + 1 + 1 + 8 + 1
 
 func (c *candidates6) rank(l *link, a *Address) rank6 {
 	var r rank6

@@ -251,3 +251,22 @@ func ownerOf(st *fib.State, a netip.Addr) int32 {
 	}
 	return 0
 }
+
+// Of 10,000 addresses most cannot be the source, which must not cost what a choice among
+// them does.
+func BenchmarkSource6(b *testing.B) {
+	for _, link := range []int32{lo, d0} {
+		st := host()
+		for i := range 10_000 {
+			a := netip.AddrFrom16([16]byte{0x20, 1, 0xd, 0xb8, 5, 14: byte(i >> 8), 15: byte(i)})
+			st.Addresses = append(st.Addresses, fib.Address{Link: link, Local: a, Prefix: netip.PrefixFrom(a, 128), ValidLft: 1<<32 - 1, PreferredLft: 1<<32 - 1})
+		}
+		st.Routes = append(st.Routes, route6("::/0", leg(gw0)))
+		s := loaded(b, st)
+		b.Run(map[int32]string{lo: "elsewhere", d0: "same link"}[link], func(b *testing.B) {
+			for b.Loop() {
+				s.Resolve(nine)
+			}
+		})
+	}
+}
