@@ -45,13 +45,10 @@ type DecisionFlags uint16
 
 // The marks of a reply.
 const (
-	DecisionLocal     DecisionFlags = 1 << iota // cache "local"
-	DecisionBroadcast                           // cache "brd"
-	DecisionMulticast                           // cache "mc"
-	DecisionRedirect                            // cache "redirect" (C29)
-	DecisionOnlink                              // the leg is marked onlink
-	DecisionLinkdown                            // the leg's link has no carrier
-	DecisionDead
-	DecisionSourceInFlow // the rule chose the source: it became the flow's (A17)
-	DecisionNoMetrics    // the answer drops the route's metrics (C11, C28)
+	DecisionLocal        DecisionFlags = 1 << iota // cache "local"
+	DecisionBroadcast                              // cache "brd"
+	DecisionMulticast                              // cache "mc"
+	DecisionRedirect                               // cache "redirect" (C29)
+	DecisionSourceInFlow                           // the rule chose the source: it became the flow's (A17)
+	DecisionNoMetrics                              // the answer drops the route's metrics (C11, C28)
 )

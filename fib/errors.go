@@ -27,10 +27,6 @@ const (
 	EADDRNOTAVAIL = errno.EADDRNOTAVAIL
 )
 
-// ErrNotModelled is wrapped by the error of an operation that asks for something
-// a kernel may have and this package does not answer for.
-var ErrNotModelled = errors.New("not modelled")
-
 // ErrTxnDone is returned by every operation on a transaction that has ended.
 var ErrTxnDone = errors.New("the transaction has ended")
 

@@ -18,7 +18,6 @@ const (
 	ReasonGotoUnresolved    // no rule has the target's priority
 	ReasonSuppressedLength  // suppress_prefixlength dropped the result
 	ReasonSuppressedGroup   // suppress_ifgroup dropped the result
-	ReasonNoAnswer          // its table had no answer: next rule
 	ReasonAction            // blackhole, unreachable, prohibit, or an unknown action
 	ReasonEndOfRules        // nothing matched
 	ReasonSourceNotInPrefix // deferred from: the selected source is outside (A17)
@@ -39,7 +38,7 @@ const (
 	// Routes.
 	ReasonSelected
 	ReasonTOS
-	ReasonScope
+	ReasonScope // of checks of gateways only, which nobody explains: a query has scope universe
 	ReasonDead
 	ReasonNoUsableLeg
 	ReasonThrow
@@ -48,7 +47,6 @@ const (
 	ReasonHigherMetric // another route of this prefix won on metric or score (D13)
 	ReasonLowerScore
 	ReasonSibling // a leg of the multipath route that was chosen: the hash decides (D20)
-	ReasonExpired
 
 	// Legs.
 	ReasonOif
@@ -102,7 +100,7 @@ const (
 var reasonNames = [numReasons]string{
 	ReasonNone: "none", ReasonMatched: "matched", ReasonSelector: "selector", ReasonNop: "nop", ReasonGoto: "goto",
 	ReasonGotoUnresolved: "goto-unresolved", ReasonSuppressedLength: "suppressed-prefixlength",
-	ReasonSuppressedGroup: "suppressed-ifgroup", ReasonNoAnswer: "no-answer", ReasonAction: "action",
+	ReasonSuppressedGroup: "suppressed-ifgroup", ReasonAction: "action",
 	ReasonEndOfRules: "end-of-rules", ReasonSourceNotInPrefix: "source-not-in-prefix",
 	ReasonRulesNotInForce: "rules-not-in-force", ReasonTableMissing: "table-missing", ReasonTableEntered: "table-entered",
 	ReasonTableNoRoute: "table-no-route", ReasonCovers: "covers", ReasonAbandoned: "abandoned",
@@ -110,7 +108,7 @@ var reasonNames = [numReasons]string{
 	ReasonRetryUnreachable: "retry-unreachable", ReasonSelected: "selected", ReasonTOS: "tos", ReasonScope: "scope",
 	ReasonDead: "dead", ReasonNoUsableLeg: "no-usable-leg", ReasonThrow: "throw", ReasonReject: "reject",
 	ReasonBlackholeNexthop: "blackhole-nexthop", ReasonHigherMetric: "higher-metric", ReasonLowerScore: "lower-score", ReasonSibling: "sibling",
-	ReasonExpired: "expired", ReasonOif: "oif", ReasonLinkdown: "linkdown", ReasonNeighFailed: "neigh-failed",
+	ReasonOif: "oif", ReasonLinkdown: "linkdown", ReasonNeighFailed: "neigh-failed",
 	ReasonHash: "hash", ReasonFirst: "first", ReasonSourceMatch: "source-match", ReasonDefaultRouter: "default-router",
 	ReasonNotUnicast: "not-unicast", ReasonSourceInvalid: "source-invalid", ReasonSourceNotLocal: "source-not-local",
 	ReasonSourceLoopback: "source-loopback", ReasonNoSuchLink: "no-such-link", ReasonLinkDown: "link-down",

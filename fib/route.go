@@ -17,7 +17,7 @@ type Route struct {
 	PrefSrc  netip.Addr // preferred source; zero: none
 	Metrics  Metrics
 	Pref     RouterPref // IPv6 router preference
-	Expires  uint32     // IPv6 seconds left at load time; 0: never
+	Expires  uint32     // IPv6 seconds left when it was loaded or added; 0: never. Kept, not enforced: nothing here has a clock
 	Lost     Fact       // with Src: in the table, but no longer found (a defect of the kernel, D8)
 	// Learned, for an IPv6 route of protocol ra with one gateway: the kernel entered it
 	// from a router advertisement, and it is no leg of a multipath route (D3). No dump

@@ -146,10 +146,8 @@ const perFlows = 10_000
 // excused are reasons and selectors that random configurations cannot meet, and why.
 var excused = map[string]string{
 	"reason none":                   "no reason",
-	"reason no-answer":              "told by the table's own reason",
 	"reason linkdown":               "a dump marks such a leg as dead",
 	"reason scope":                  "a query has scope universe, which every route fits",
-	"reason expired":                "the model has no clock",
 	"reason no-inet":                "no link of these can have an MTU below 68",
 	"reason link-scope":             "VRF only, see randomvrf_linux_test.go",
 	"selector none failed":          "no selector",
