@@ -231,60 +231,76 @@ func (g hostileGen) hostileState() *fib.State {
 var allFlags = []fib.AddFlags{fib.OpAdd, fib.OpAdd, fib.OpReplace, fib.OpAppend, fib.OpPrepend, fib.OpChange, 0, 1<<16 - 1}
 
 // op does one operation.
-func (g hostileGen) op(tx *fib.Txn) (err error) {
+func (g hostileGen) op(tx *fib.Txn) error { return g.operation(tx.Snapshot)(tx) }
+
+// operation makes one, which may be done again elsewhere.
+func (g hostileGen) operation(now func() *fib.Snapshot) func(*fib.Txn) error {
+	flags := pick(g.stateGen, allFlags...)
 	switch g.IntN(18) {
 	case 0, 1, 2, 3:
-		err = tx.AddRoute(g.route(), pick(g.stateGen, allFlags...))
+		r := g.route()
+		return func(tx *fib.Txn) error { return tx.AddRoute(r, flags) }
 	case 4, 5:
-		err = tx.DeleteRoute(g.route())
+		r := g.route()
+		return func(tx *fib.Txn) error { return tx.DeleteRoute(r) }
 	case 6:
 		r := g.route()
-		err = tx.LoadRoute(&r)
+		return func(tx *fib.Txn) error { return tx.LoadRoute(&r) }
 	case 7, 8:
-		err = tx.SetLink(g.linkChange(tx.Snapshot()))
+		l := g.linkChange(now())
+		return func(tx *fib.Txn) error { return tx.SetLink(l) }
 	case 9:
-		err = tx.DeleteLink(g.link())
+		i := g.link()
+		return func(tx *fib.Txn) error { return tx.DeleteLink(i) }
 	case 10:
-		if g.one(2) {
-			err = tx.AddAddress(g.address())
-		} else {
-			err = tx.ReplaceAddress(g.address())
+		a, replace := g.address(), g.one(2)
+		return func(tx *fib.Txn) error {
+			if replace {
+				return tx.ReplaceAddress(a)
+			}
+			return tx.AddAddress(a)
 		}
 	case 11:
-		err = tx.DeleteAddress(g.address())
+		a := g.address()
+		return func(tx *fib.Txn) error { return tx.DeleteAddress(a) }
 	case 12:
-		_, err = tx.AddNexthop(g.object(), pick(g.stateGen, allFlags...))
+		o := g.object()
+		return func(tx *fib.Txn) error { _, err := tx.AddNexthop(o, flags); return err }
 	case 13:
-		err = tx.DeleteNexthop(g.id())
+		id := g.id()
+		return func(tx *fib.Txn) error { return tx.DeleteNexthop(id) }
 	case 14:
+		r := g.hostileRule()
 		if g.one(2) {
-			_, err = tx.AddRule(g.hostileRule(), pick(g.stateGen, allFlags...))
-		} else {
-			_, err = tx.DeleteRule(g.hostileRule())
+			return func(tx *fib.Txn) error { _, err := tx.AddRule(r, flags); return err }
 		}
+		return func(tx *fib.Txn) error { _, err := tx.DeleteRule(r); return err }
 	case 15:
-		if n := (fib.Neighbour{Link: g.link(), Addr: g.addr(), State: fib.NeighState(g.Uint32())}); g.one(2) {
-			err = tx.SetNeighbour(n)
-		} else {
-			err = tx.DeleteNeighbour(n.Link, n.Addr)
+		n := fib.Neighbour{Link: g.link(), Addr: g.addr(), State: fib.NeighState(g.Uint32())}
+		if g.one(2) {
+			return func(tx *fib.Txn) error { return tx.SetNeighbour(n) }
 		}
+		return func(tx *fib.Txn) error { return tx.DeleteNeighbour(n.Link, n.Addr) }
 	case 16:
 		switch g.IntN(4) {
 		case 0:
-			err = tx.ConfirmAddress(g.link(), g.addr())
+			i, a := g.link(), g.addr()
+			return func(tx *fib.Txn) error { return tx.ConfirmAddress(i, a) }
 		case 1:
 			c := fib.DefaultSysctls()
 			c.HashSeed, c.Multipath4.Policy, c.Multipath6.Fields, c.All4.RPFilter = g.Uint32()&1, uint8(g.Uint32()), g.Uint32(), uint8(g.Uint32())
-			err = tx.SetSysctls(c)
+			return func(tx *fib.Txn) error { return tx.SetSysctls(c) }
 		case 2:
-			err = tx.SetAddrLabels([]fib.AddrLabel{{Prefix: g.prefix(), Label: 7}, {Prefix: g.prefix(), Link: g.link()}})
+			labels := []fib.AddrLabel{{Prefix: g.prefix(), Label: 7}, {Prefix: g.prefix(), Link: g.link()}}
+			return func(tx *fib.Txn) error { return tx.SetAddrLabels(labels) }
 		}
 	case 17:
 		if g.one(10) {
-			err = tx.Load(g.hostileState())
+			st := g.hostileState()
+			return func(tx *fib.Txn) error { return tx.Load(st) }
 		}
 	}
-	return err
+	return func(*fib.Txn) error { return nil }
 }
 
 // held is a snapshot with what it said when it was new.
@@ -400,6 +416,54 @@ func TestHostileTransactions(t *testing.T) {
 			t.Fatalf("round %d", i)
 		}
 	}
+}
+
+// A transaction that goes on after operations that failed is the same transaction
+// without them.
+func TestFailedOperationsLeaveNoTrace(t *testing.T) {
+	seed := randtest.Seed(t)
+	failed := 0
+	for i := range randtest.Fewer(600) {
+		g := hostileGen{stateGen{rand.New(rand.NewPCG(seed, uint64(i)))}, txnRun{size: usualSize}}
+		st := g.state()
+		start := func() *fib.FIB {
+			f := fib.New(fib.Config{})
+			_, err := f.Update(func(tx *fib.Txn) error { return tx.Load(st) })
+			require.NoError(t, err)
+			return f
+		}
+		with, without := start(), start()
+		var succeeded []func(*fib.Txn) error
+		res, err := with.Update(func(tx *fib.Txn) error {
+			for range 40 {
+				if op := g.operation(with.Snapshot); op(tx) == nil {
+					succeeded = append(succeeded, op)
+				} else {
+					failed++
+				}
+			}
+			return nil
+		})
+		require.NoError(t, err)
+		again, err := without.Update(func(tx *fib.Txn) error {
+			for _, op := range succeeded {
+				if err := op(tx); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+		require.NoError(t, err, "round %d", i)
+		require.Equal(t, again, res, "round %d", i)
+		require.Equal(t, without.Snapshot().State(), with.Snapshot().State(), "round %d", i)
+		require.NoError(t, with.CheckWriter(), "round %d", i)
+		fg := flowgen.New(with.Snapshot(), g.Uint64(), flowgen.Options{Input: true})
+		for range 20 {
+			fl := fg.Next()
+			require.Equal(t, without.Snapshot().Resolve(fl), with.Snapshot().Resolve(fl), "round %d: flow %+v", i, fl)
+		}
+	}
+	require.Greater(t, failed, 1000)
 }
 
 // FuzzTxn does little at a time, so that it does it often: a fuzzer finds more in many small
