@@ -89,17 +89,16 @@ func (f *FIB) CheckWriter() error {
 	return nil
 }
 
-// HasStaleBounds reports whether an alias has hash ranges that loading would not give
-// it: a setting was toggled since they were worked out (J3).
-func (s *Snapshot) HasStaleBounds() bool {
+// LoadsOtherwise reports whether an alias has what no state can tell: hash ranges from
+// before a setting was toggled (J3), or a type of its own that is the same as that of
+// its object, a blackhole (J16).
+func (s *Snapshot) LoadsOtherwise() (yes bool) {
 	for _, t := range s.tables {
 		for _, i := range t.version().All() {
-			for _, a := range s.leaves.at(i).plain {
-				if len(a.bounds) > 0 && !slices.Equal(a.bounds, s.bounds4(a.legs)) {
-					return true
-				}
-			}
+			s.leaves.at(i).each(func(a *alias) {
+				yes = yes || a.typ == TypeBlackhole && s.isBlackhole(a) || len(a.bounds) > 0 && !slices.Equal(a.bounds, s.bounds4(a.legs))
+			})
 		}
 	}
-	return false
+	return yes
 }
