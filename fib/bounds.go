@@ -30,26 +30,3 @@ func boundsOf(legs []Nexthop, excluded func(*Nexthop) bool) []int32 {
 func boundAt(sum, total uint64) int32 { return int32((2*sum*hashSpace+total)/(2*total) - 1) }
 
 func weightOf(n *Nexthop) uint64 { return uint64(max(n.Weight, 1)) }
-
-// bucketsOf is the initial layout of a resilient group of n buckets: the last
-// member is served first (B24). The result holds positions of members.
-func bucketsOf(members []Nexthop, n int) []int {
-	var total, sum uint64
-	for i := range members {
-		total += weightOf(&members[i])
-	}
-	wanted := make([]int, len(members))
-	upTo := 0
-	for i := range members {
-		sum += weightOf(&members[i])
-		next := int((2*sum*uint64(n) + total) / (2 * total))
-		wanted[i], upTo = next-upTo, next
-	}
-	out := make([]int, 0, n)
-	for i := len(members) - 1; i >= 0; i-- {
-		for range wanted[i] {
-			out = append(out, i)
-		}
-	}
-	return out
-}

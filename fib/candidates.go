@@ -88,8 +88,8 @@ func (s *Snapshot) ways(f Flow, yield func(d Decision, w *walk, taken []branch) 
 // undetermined. Legs without a share of the hash space are not among them.
 //
 // A walk that meets the same unknown twice (two multipath routes under one hash) is
-// taken to meet two. Safe for concurrent use; costs a lookup for each candidate and
-// allocates.
+// taken to meet two. Safe for concurrent use; costs a lookup for each way through
+// what is unknown, up to 4096 of them, and allocates.
 func (s *Snapshot) Candidates(f Flow) []Decision {
 	var out []Decision
 	seen := map[Decision]bool{}

@@ -70,8 +70,8 @@ type Result struct {
 
 // Update runs fn on a transaction and publishes what it did as one new
 // generation. If fn returns an error (or panics) nothing of it remains, and
-// Update returns that error unchanged. A transaction that changed nothing
-// publishes nothing.
+// Update returns that error unchanged. A transaction none of whose operations
+// changed anything publishes nothing.
 //
 // An operation of the transaction that fails leaves no trace of its own, so fn
 // may also go on after an error that it expects, such as EEXIST.

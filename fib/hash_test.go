@@ -31,6 +31,6 @@ func TestBounds(t *testing.T) {
 	assert.Equal(t, []int32{-1, 1610612735, hashSpace - 1}, boundsOf(legs, func(n *Nexthop) bool { return n == &legs[0] }))
 	assert.Equal(t, []int32{-1, -1, -1}, boundsOf(legs, func(*Nexthop) bool { return true }))
 	// {mp4-resilient-a}: weights 1, 3, 2 and 12 buckets.
-	assert.Equal(t, []int{2, 2, 2, 2, 1, 1, 1, 1, 1, 1, 0, 0},
-		bucketsOf([]Nexthop{{Weight: 1}, {Weight: 3}, {Weight: 2}}, 12))
+	assert.Equal(t, []uint32{9, 9, 9, 9, 8, 8, 8, 8, 8, 8, 7, 7},
+		migrateBuckets(nil, []GroupMember{{ID: 7, Weight: 1}, {ID: 8, Weight: 3}, {ID: 9, Weight: 2}}, 12))
 }

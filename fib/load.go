@@ -13,8 +13,9 @@ import (
 // checked against the rest and nothing is derived, since a dump already contains
 // what a kernel derived. The state is not kept.
 //
-// A state that names no kernel is taken to be of the one in [Config]. It costs O(size of the state). Routes that do not fit into memory at once can
-// follow one by one with [Txn.LoadRoute].
+// A state that names no kernel is taken to be of the one in [Config]. It costs
+// O(size of the state). Routes that do not fit into memory at once can follow one by
+// one with [Txn.LoadRoute].
 //
 // Errors, as *[OpError], before anything is taken: EINVAL for what no dump can
 // contain (two links of one name or index, two objects of one id, an address
@@ -154,6 +155,7 @@ func (tx *Txn) loadRoute(r *Route) {
 }
 
 func (tx *Txn) loadRoute4(k tableKey, r *Route) {
+	tx.loaded4 = true
 	guessed := false
 	legs := r.Nexthops
 	if r.NexthopID == 0 {

@@ -35,7 +35,9 @@ func (tx *Txn) finishLoad() {
 			tx.setLeaf(w.k, w.dst, l.with(netip.Prefix{}, list))
 		}
 	}
-	tx.doubtHostRoutes()
+	if tx.loaded4 {
+		tx.doubtHostRoutes()
+	}
 	for _, a := range tx.ties {
 		tx.settleTie(a)
 	}

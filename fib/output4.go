@@ -17,8 +17,6 @@ type answer4 struct {
 
 // run4 answers an IPv4 flow (section C).
 func (w *walk) run4(d *Decision) {
-	d.RuleIndex = -1
-	w.h.rule = nil
 	if w.input {
 		w.input4(d)
 	} else {

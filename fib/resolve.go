@@ -12,7 +12,10 @@ package fib
 // Resolve is safe for concurrent use; it takes no lock, waits for nobody and does
 // not allocate. It costs a search among the rules ([rules.List.Next]) and one longest
 // match for each rule that matches, until one has the answer, plus one more match for
-// each prefix whose routes did not fit.
+// each prefix whose routes did not fit; then the routes of the prefix that did, their
+// legs, and where a source is selected the addresses that may be it (of IPv6: a look
+// at all). The source of a received IPv4 packet is looked up as well (C31), and where
+// it is open whether rules are in force (J4) there are two walks.
 //
 // It follows section K of the description of the kernel's lookup;
 // docs/kernel-semantics.md, section I, tells where kernels differ.
@@ -28,7 +31,8 @@ func (s *Snapshot) Resolve(f Flow) Decision {
 // description has it, and so checks Resolve.
 //
 // Explain is safe for concurrent use. It allocates freely and is no faster than a
-// person reads. The explanation is the caller's to change.
+// person reads; where the answer is undetermined it costs what [Snapshot.Candidates]
+// does on top. The explanation is the caller's to change.
 func (s *Snapshot) Explain(f Flow) Explanation {
 	e := Explanation{Flow: f}
 	w := newWalk(s, f, &e)

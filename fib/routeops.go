@@ -32,7 +32,8 @@ const (
 //
 // It costs a few lookups, whatever the number of routes; with a nexthop object and
 // no metrics the number of distinct routes, if any other such route has metrics. A
-// transaction's first change of a route costs the number of tables.
+// transaction's first change of a route costs the number of tables, and a pointer for
+// each 256 distinct lists of routes.
 //
 // Possible errors, as *[OpError]: EEXIST, ENOENT, EINVAL, ENODEV, ENETDOWN,
 // ENETUNREACH, EHOSTUNREACH, EACCES; [ErrTxnDone].

@@ -3,8 +3,6 @@ package fib
 // run6 answers an IPv6 flow, output or input (K.8): the rules and tables decide
 // alone, nothing else is checked.
 func (w *walk) run6(d *Decision) {
-	d.RuleIndex = -1
-	w.h.rule = nil
 	if w.input && w.s.link(w.f.Iif) == nil {
 		w.fail(d, ENODEV, Step{Kind: StepCheck, Reason: ReasonNoSuchLink, Link: w.f.Iif})
 		return

@@ -70,7 +70,8 @@ type leafPages []*leafPage
 func (p leafPages) at(i uint32) *leaf { return p[i/leafPageSize].leaves[i%leafPageSize] }
 
 // intern is the writer's side of aliases and leaves: by content to identity, with
-// reference counts. Only the holder of the FIB's write lock uses it.
+// reference counts. Only the holder of the FIB's write lock uses it; the aliases that
+// it names are immutable and shared with snapshots.
 type intern struct {
 	aliases   map[string]*aliasRec
 	aliasRecs []*aliasRec // by id

@@ -27,6 +27,7 @@ type Txn struct {
 	legs      []Nexthop    // scratch of LoadRoute
 	ties      []netip.Addr // loaded addresses whose stamps do not tell the newest
 	loading   map[routeKey]*loadingLeaf
+	loaded4   bool              // an IPv4 route was loaded, so that a scope may be in doubt (B30)
 	maybeLost []routeKey        // loaded nodes of source-specific routes, to be looked at when all is loaded (D8)
 	recheck   map[routeKey]bool // loaded legs whose scope waits for the tables (B30)
 }
@@ -62,6 +63,8 @@ func (tx *Txn) Snapshot() *Snapshot {
 	return tx.s
 }
 
+// commit publishes the transaction. Beside the tables that it changed it costs the
+// leaves that nothing uses any more, and after a load a look at what it left open.
 func (tx *Txn) commit() Result {
 	tx.finishLoad()
 	if len(tx.edits) == 0 && !tx.dirty && len(tx.swapped) == 0 {
