@@ -214,7 +214,7 @@ func (s *Snapshot) loadedScope(r *Route, n *Nexthop) (scope Scope, sure bool) {
 	case r.Scope >= ScopeLink:
 		return ScopeHost, true
 	}
-	if _, own := s.owner4[n.Gateway]; own {
+	if _, own := s.owner4[n.Gateway]; own || n.Link == loopback {
 		return ScopeHost, false
 	}
 	return ScopeLink, true
