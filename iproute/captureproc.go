@@ -10,6 +10,7 @@ import (
 
 	"github.com/fibula-net/fibula/fib"
 	"github.com/fibula-net/fibula/internal/procnet"
+	"github.com/fibula-net/fibula/internal/sysctl"
 	"github.com/fibula-net/fibula/rules"
 )
 
@@ -62,8 +63,8 @@ func (c *capture) readSysctls() error {
 			continue
 		}
 		v, err := strconv.ParseInt(text, 0, 64)
-		if s, known := find(nsSettings, key); known {
-			if err != nil || !setSetting(s.at(&c.st.Sysctls), v) {
+		if s, known := sysctl.Find(sysctl.Namespace, key); known {
+			if err != nil || !sysctl.Set(s.At(&c.st.Sysctls), v) {
 				c.notes.add("%s:%d: %s: value %.40q not understood", name, number, key, text)
 			}
 			continue
@@ -100,10 +101,10 @@ func cutSysctl(line string) (key, value string, ok bool) {
 
 func (s *sysctlFile) add(key string, v int64) {
 	family, seen := "ipv4.", s.four
-	rest, ok := strings.CutPrefix(key, conf4Dir)
+	rest, ok := strings.CutPrefix(key, "net.ipv4.conf.")
 	if !ok {
 		family, seen = "ipv6.", s.six
-		rest, ok = strings.CutPrefix(key, conf6Dir)
+		rest, ok = strings.CutPrefix(key, "net.ipv6.conf.")
 	}
 	i := strings.LastIndexByte(rest, '.')
 	if !ok || i < 0 {
@@ -124,7 +125,7 @@ func (s *sysctlFile) add(key string, v int64) {
 func (s *sysctlFile) apply(l *fib.Link) {
 	for key, v := range s.links[l.Name] {
 		if p := linkSetting(l, key); p != nil {
-			setSetting(p, v)
+			sysctl.Set(p, v)
 		}
 	}
 	if mtu := s.mtu6[l.Name]; mtu > 0 && mtu < 1<<32 && uint32(mtu) != l.MTU {

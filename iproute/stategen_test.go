@@ -6,6 +6,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/fibula-net/fibula/fib"
+	"github.com/fibula-net/fibula/internal/sysctl"
 	"github.com/fibula-net/fibula/rules"
 )
 
@@ -124,20 +125,20 @@ func drawRoute(t *rapid.T, links *rapid.Generator[int32]) fib.Route {
 	return r
 }
 
-func drawConf4(t *rapid.T) (c fib.Conf4) { drawSettings(t, conf4Settings, &c); return c }
-func drawConf6(t *rapid.T) (c fib.Conf6) { drawSettings(t, conf6Settings, &c); return c }
+func drawConf4(t *rapid.T) (c fib.Conf4) { drawSettings(t, sysctl.Conf4, &c); return c }
+func drawConf6(t *rapid.T) (c fib.Conf6) { drawSettings(t, sysctl.Conf6, &c); return c }
 
-func drawSettings[C any](t *rapid.T, settings []setting[C], c *C) {
+func drawSettings[C any](t *rapid.T, settings []sysctl.Setting[C], c *C) {
 	for _, s := range settings {
-		switch p := s.at(c).(type) {
+		switch p := s.At(c).(type) {
 		case *bool:
-			*p = rapid.Bool().Draw(t, s.name)
+			*p = rapid.Bool().Draw(t, s.Name)
 		case *uint8:
-			*p = u8().Draw(t, s.name)
+			*p = u8().Draw(t, s.Name)
 		case *int32:
-			*p = rapid.Int32().Draw(t, s.name)
+			*p = rapid.Int32().Draw(t, s.Name)
 		case *uint32:
-			*p = u32().Draw(t, s.name)
+			*p = u32().Draw(t, s.Name)
 		}
 	}
 }
@@ -183,7 +184,7 @@ func drawState(t *rapid.T) *fib.State {
 		UserLocalRoutes: fib.Fact(rapid.IntRange(0, 2).Draw(t, "userlocal"))}
 	st.Kernel = fib.KernelVersion{Major: rapid.IntRange(0, 9).Draw(t, "major"), Minor: rapid.IntRange(0, 99).Draw(t, "minor"),
 		Patch: rapid.IntRange(0, 999).Draw(t, "patch")}
-	drawSettings(t, nsSettings, &st.Sysctls)
+	drawSettings(t, sysctl.Namespace, &st.Sysctls)
 	for i := range rapid.IntRange(0, 4).Draw(t, "links") {
 		st.Links = append(st.Links, drawLink(t, st, int32(i+1)))
 	}

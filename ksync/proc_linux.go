@@ -14,6 +14,7 @@ import (
 
 	"github.com/fibula-net/fibula/fib"
 	"github.com/fibula-net/fibula/internal/procnet"
+	"github.com/fibula-net/fibula/internal/sysctl"
 )
 
 // The functions of this file read the namespace of the calling thread.
@@ -84,45 +85,25 @@ func (r *sysctlReader) num(file string) int64 {
 	return n
 }
 
-func (r *sysctlReader) on(file string) bool { return r.num(file) != 0 }
-
-func (r *sysctlReader) conf4(name string) fib.Conf4 {
-	dir := "ipv4/conf/" + name + "/"
-	return fib.Conf4{
-		Forwarding: r.on(dir + "forwarding"), AcceptLocal: r.on(dir + "accept_local"),
-		RouteLocalnet: r.on(dir + "route_localnet"), SrcValidMark: r.on(dir + "src_valid_mark"),
-		SendRedirects: r.on(dir + "send_redirects"), SharedMedia: r.on(dir + "shared_media"),
-		BcForwarding: r.on(dir + "bc_forwarding"), McForwarding: r.on(dir + "mc_forwarding"),
-		IgnoreRoutesWithLinkdown: r.on(dir + "ignore_routes_with_linkdown"),
-		PromoteSecondaries:       r.on(dir + "promote_secondaries"), RPFilter: uint8(r.num(dir + "rp_filter")),
+func (r *sysctlReader) conf4(name string) (c fib.Conf4) {
+	for _, k := range sysctl.Conf4 {
+		sysctl.Set(k.At(&c), r.num("ipv4/conf/"+name+"/"+k.Name))
 	}
+	return c
 }
 
-func (r *sysctlReader) conf6(name string) fib.Conf6 {
-	dir := "ipv6/conf/" + name + "/"
-	return fib.Conf6{
-		Forwarding: r.on(dir + "forwarding"), DisableIPv6: r.on(dir + "disable_ipv6"),
-		IgnoreRoutesWithLinkdown: r.on(dir + "ignore_routes_with_linkdown"),
-		UseOifAddrsOnly:          r.on(dir + "use_oif_addrs_only"),
-		OptimisticDAD:            r.on(dir + "optimistic_dad"), UseOptimistic: r.on(dir + "use_optimistic"),
-		KeepAddrOnDown: int32(r.num(dir + "keep_addr_on_down")), UseTempaddr: int32(r.num(dir + "use_tempaddr")),
-		AcceptDAD: int32(r.num(dir + "accept_dad")), AddrGenMode: uint8(r.num(dir + "addr_gen_mode")),
+func (r *sysctlReader) conf6(name string) (c fib.Conf6) {
+	for _, k := range sysctl.Conf6 {
+		sysctl.Set(k.At(&c), r.num("ipv6/conf/"+name+"/"+k.Name))
 	}
+	return c
 }
 
 // readSysctls reads the settings of the namespace that are no link's (F11).
-func readSysctls() (fib.Sysctls, error) {
+func readSysctls() (s fib.Sysctls, err error) {
 	var r sysctlReader
-	s := fib.Sysctls{
-		All4: r.conf4("all"), Default4: r.conf4("default"), All6: r.conf6("all"), Default6: r.conf6("default"),
-		Multipath4: fib.Multipath{Policy: uint8(r.num("ipv4/fib_multipath_hash_policy")),
-			Fields: uint32(r.num("ipv4/fib_multipath_hash_fields"))},
-		Multipath6: fib.Multipath{Policy: uint8(r.num("ipv6/fib_multipath_hash_policy")),
-			Fields: uint32(r.num("ipv6/fib_multipath_hash_fields"))},
-		HashSeed:            uint32(r.num("ipv4/fib_multipath_hash_seed")),
-		MultipathUseNeigh:   r.on("ipv4/fib_multipath_use_neigh"),
-		NexthopCompatMode:   r.on("ipv4/nexthop_compat_mode"),
-		SkipNotifyOnDevDown: r.on("ipv6/route/skip_notify_on_dev_down"),
+	for _, k := range sysctl.Namespace {
+		sysctl.Set(k.At(&s), r.num(strings.ReplaceAll(strings.TrimPrefix(k.Name, "net."), ".", "/")))
 	}
 	return s, r.err
 }
