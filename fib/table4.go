@@ -61,18 +61,9 @@ func (w *walk) table4Literal(id TableID, h *hit, first, second *table) (outcome,
 			}
 			w.step(Step{Kind: StepPrefix, Table: t.id, Prefix: p, Reason: ReasonCovers, Taken: true})
 			h.table, h.from, h.prefix = t.id, t.id, p // for the story
-			switch v, e := w.leaf4(l, h); v {
-			case aliasFits:
+			if out, e, ends := w.node4(l, h, &abandoned); ends {
 				h.table = id
-				return found, 0
-			case aliasRejects:
-				h.table = id
-				return rejected, e
-			case aliasThrows:
-				h.alias = nil
-				return passOn, 0
-			case aliasAbandons:
-				abandoned = p.Addr()
+				return out, e
 			}
 		}
 	}
@@ -88,18 +79,8 @@ func (w *walk) table4Fast(id TableID, h *hit, t *table) (outcome, Errno) {
 	m, ok := t.lpm.Lookup(dst)
 	for ok {
 		h.table, h.from, h.prefix = id, t.id, m.Prefix(dst)
-		if h.prefix.Addr() != abandoned {
-			switch v, e := w.leaf4(w.s.leaves.at(m.Index), h); v {
-			case aliasFits:
-				return found, 0
-			case aliasRejects:
-				return rejected, e
-			case aliasThrows:
-				h.alias = nil
-				return passOn, 0
-			case aliasAbandons:
-				abandoned = h.prefix.Addr()
-			}
+		if out, e, ends := w.node4(w.s.leaves.at(m.Index), h, &abandoned); ends {
+			return out, e
 		}
 		m, ok = t.lpm.Shorter(dst, int(m.Bits))
 	}
@@ -123,18 +104,8 @@ func (w *walk) merged4Fast(h *hit, local, main *table) (outcome, Errno) {
 		if fromLocal {
 			h.from = TableLocal
 		}
-		if h.prefix.Addr() != abandoned {
-			switch v, e := w.leaf4(w.s.leaves.at(m.Index), h); v {
-			case aliasFits:
-				return found, 0
-			case aliasRejects:
-				return rejected, e
-			case aliasThrows:
-				h.alias = nil
-				return passOn, 0
-			case aliasAbandons:
-				abandoned = h.prefix.Addr()
-			}
+		if out, e, ends := w.node4(w.s.leaves.at(m.Index), h, &abandoned); ends {
+			return out, e
 		}
 		if fromLocal {
 			ml, inLocal = local.lpm.Shorter(dst, int(m.Bits))
@@ -144,6 +115,27 @@ func (w *walk) merged4Fast(h *hit, local, main *table) (outcome, Errno) {
 	}
 	h.alias = nil
 	return passOn, 0
+}
+
+// node4 looks at the routes of prefix h.prefix and reports whether they end the lookup
+// in the table. Those with an abandoned network address are passed over, and they may
+// abandon theirs (B13).
+func (w *walk) node4(l *leaf, h *hit, abandoned *netip.Addr) (out outcome, e Errno, ends bool) {
+	if h.prefix.Addr() == *abandoned {
+		return passOn, 0, false
+	}
+	switch v, e := w.leaf4(l, h); v {
+	case aliasFits:
+		return found, 0, true
+	case aliasRejects:
+		return rejected, e, true
+	case aliasThrows:
+		h.alias = nil
+		return passOn, 0, true
+	case aliasAbandons:
+		*abandoned = h.prefix.Addr()
+	}
+	return passOn, 0, false
 }
 
 // aliasVerdict is how the look at an alias, or at all aliases of a prefix, ended.
