@@ -2,6 +2,7 @@ package fib_test
 
 import (
 	"math/rand/v2"
+	"reflect"
 	"slices"
 	"testing"
 
@@ -51,8 +52,12 @@ func TestReloadedStateAnswersAlike(t *testing.T) {
 						t.Fatalf("round %d, %s: flow %+v\nbefore %+v\nloaded %+v", i, e.Name(), fl, a, b)
 					}
 					a, b := s.Explain(fl), o.Explain(fl)
-					a.Steps, b.Steps = withoutTables(a.Steps), withoutTables(b.Steps)
-					require.Equal(t, a, b, "round %d, %s: flow %+v", i, e.Name(), fl)
+					for _, e := range []*fib.Explanation{&a, &b} {
+						e.Steps = slices.DeleteFunc(e.Steps, ofATable)
+					}
+					if !reflect.DeepEqual(a, b) {
+						t.Fatalf("round %d, %s: flow %+v\nbefore %+v\nloaded %+v", i, e.Name(), fl, a, b)
+					}
 				}
 			}
 		}
@@ -60,7 +65,5 @@ func TestReloadedStateAnswersAlike(t *testing.T) {
 	require.Greater(t, compared, rounds*3, "states that load as they are")
 }
 
-// withoutTables: a state has no tables without routes, of which a story tells.
-func withoutTables(steps []fib.Step) []fib.Step {
-	return slices.DeleteFunc(steps, func(st fib.Step) bool { return st.Kind == fib.StepTable })
-}
+// ofATable: a state has no tables without routes, of which a story tells.
+func ofATable(st fib.Step) bool { return st.Kind == fib.StepTable }

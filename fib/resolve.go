@@ -112,9 +112,9 @@ func (s *Snapshot) siblingsAfter(h *hit) []Nexthop {
 			seen = true
 		case !isSibling6(h.alias, a):
 		case seen:
-			after = append(after, a.legs[0])
+			after = append(after, shownLeg(a.legs[0]))
 		default:
-			before = append(before, a.legs[0])
+			before = append(before, shownLeg(a.legs[0]))
 		}
 	}
 	return append(after, before...)
