@@ -12,6 +12,7 @@ import (
 	"github.com/fibula-net/fibula/internal/flowgen"
 	"github.com/fibula-net/fibula/internal/randtest"
 	"github.com/fibula-net/fibula/lookup"
+	"github.com/fibula-net/fibula/lookup/flat"
 	"github.com/fibula-net/fibula/lookup/hashzone"
 	"github.com/fibula-net/fibula/lookup/trie"
 )
@@ -20,11 +21,11 @@ import (
 // same stories, whichever engine is under either.
 func TestReloadedStateAnswersAlike(t *testing.T) {
 	seed := randtest.Seed(t)
-	engines := []lookup.Engine{trie.Engine{}, hashzone.Engine{}}
+	engines := []lookup.Engine{trie.Engine{}, hashzone.Engine{}, flat.Engine{}}
 	rounds, compared := randtest.Fewer(300), 0
 	for i := range rounds {
 		g := hostileGen{stateGen{rand.New(rand.NewPCG(seed, uint64(i)))}, txnRun{size: usualSize}}
-		f := fib.New(fib.Config{Engine: engines[i%2]})
+		f := fib.New(fib.Config{Engine: engines[i%len(engines)]})
 		_, err := f.Update(func(tx *fib.Txn) error { return tx.Load(g.state()) })
 		require.NoError(t, err)
 		for range 4 {
@@ -49,14 +50,14 @@ func TestReloadedStateAnswersAlike(t *testing.T) {
 				for range 40 {
 					fl := fg.Next()
 					if a, b := s.Resolve(fl), o.Resolve(fl); a != b {
-						t.Fatalf("round %d, %s: flow %+v\nbefore %+v\nloaded %+v", i, e.Name(), fl, a, b)
+						require.Equal(t, a, b)
 					}
 					a, b := s.Explain(fl), o.Explain(fl)
 					for _, e := range []*fib.Explanation{&a, &b} {
 						e.Steps = slices.DeleteFunc(e.Steps, ofATable)
 					}
 					if !reflect.DeepEqual(a, b) {
-						t.Fatalf("round %d, %s: flow %+v\nbefore %+v\nloaded %+v", i, e.Name(), fl, a, b)
+						require.Equal(t, a, b)
 					}
 				}
 			}

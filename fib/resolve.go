@@ -105,17 +105,18 @@ func (s *Snapshot) siblingsAfter(h *hit) []Nexthop {
 		return nil
 	}
 	var before, after []Nexthop
-	seen := false
+	i := 0 // as h.leg counts
 	for _, a := range l.list(h.src) {
-		switch {
-		case a == h.alias && !seen:
-			seen = true
-		case !isSibling6(h.alias, a):
-		case seen:
-			after = append(after, shownLeg(a.legs[0]))
-		default:
-			before = append(before, shownLeg(a.legs[0]))
+		if !isSibling6(h.alias, a) {
+			continue
 		}
+		switch {
+		case i < h.leg:
+			before = append(before, shownLeg(a.legs[0]))
+		case i > h.leg:
+			after = append(after, shownLeg(a.legs[0]))
+		}
+		i++
 	}
 	return append(after, before...)
 }
