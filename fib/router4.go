@@ -57,7 +57,6 @@ func (w *walk) defaultRouter(h *hit) {
 	}
 	var buf [8]*alias
 	list := w.routers(buf[:0], l.plain, h, 0)
-	a := w.routerAfter(list, h, -1)
 	if open := w.openRouters(l.plain); open > 0 && w.openMatters(list, l.plain, h, open) {
 		flips := 0
 		w.und |= UndeterminedGateway
@@ -70,22 +69,14 @@ func (w *walk) defaultRouter(h *hit) {
 			}
 		}
 		list = w.routers(buf[:0], l.plain, h, flips)
-		a = w.routerAfter(list, h, -1)
 	}
-	if w.fork == nil {
-		for last := range list {
-			if w.routerAfter(list, h, last) != a {
-				w.und |= UndeterminedDefaultRouter
-				break
-			}
-		}
-	} else {
-		possible := []*alias{a}
-		for last := range list {
-			if b := w.routerAfter(list, h, last); !slices.Contains(possible, b) {
-				possible = append(possible, b)
-			}
-		}
+	var all [8]*alias
+	a, several, possible := w.outcomes(list, h, all[:0])
+	switch {
+	case !several:
+	case w.fork == nil:
+		w.und |= UndeterminedDefaultRouter
+	default:
 		a = possible[w.choose(UndeterminedDefaultRouter, len(possible))]
 	}
 	if a == h.alias {
@@ -117,22 +108,14 @@ func (w *walk) openRouters(list []*alias) (n int) {
 // openMatters reports whether a router may be chosen that is none of those chosen from
 // list, if the open gateways among all are used otherwise than they are taken to be.
 func (w *walk) openMatters(list, all []*alias, h *hit, open int) bool {
-	var buf [8]*alias
+	var buf, ours, theirs [8]*alias
+	_, _, known := w.outcomes(list, h, ours[:0])
 	for flips := 1; flips < 1<<open; flips++ {
-		other := w.routers(buf[:0], all, h, flips)
-		for last := -1; last < len(other); last++ {
-			if !w.mayChoose(list, h, w.routerAfter(other, h, last)) {
+		_, _, possible := w.outcomes(w.routers(buf[:0], all, h, flips), h, theirs[:0])
+		for _, a := range possible {
+			if !slices.Contains(known, a) {
 				return true
 			}
-		}
-	}
-	return false
-}
-
-func (w *walk) mayChoose(list []*alias, h *hit, a *alias) bool {
-	for last := -1; last < len(list); last++ {
-		if w.routerAfter(list, h, last) == a {
-			return true
 		}
 	}
 	return false
@@ -173,21 +156,45 @@ func (w *walk) routers(list, all []*alias, h *hit, flips int) []*alias {
 	return list
 }
 
-// routerAfter is the default route chosen when the last choice was number last.
-func (w *walk) routerAfter(list []*alias, h *hit, last int) *alias {
-	if len(list) < 2 {
-		return h.alias
-	}
-	chosen, resortAt := h.alias, -1
-	for i, a := range list {
+// outcomes is what a choice among the candidates can come to: the likely one of a first
+// lookup, whether a later one may choose another, and (appended to possible) all of them,
+// the likely one first. With the last choice unknown, the first one
+// that may be up is taken, or the next such one if that was the last and not surely
+// up. If none may be up, it is the first failed one behind the last choice, and the
+// matched route if there is none behind it.
+func (w *walk) outcomes(list []*alias, h *hit, possible []*alias) (likely *alias, open bool, all []*alias) {
+	var up, next, failed *alias
+	var surely, several bool
+	for _, a := range list {
 		n := &w.s.legs(a)[0]
 		state, ok := w.s.neigh(n.Link, n.Gateway)
-		if !ok || state == NeighReachable || state.Valid() && i != last {
-			return a
-		}
-		if state.Valid() || resortAt < 0 && i > last && state != NeighIncomplete {
-			chosen, resortAt = a, i
+		switch certain := !ok || state == NeighReachable; {
+		case certain || state.Valid():
+			if up == nil {
+				up, surely = a, certain
+			} else if next == nil {
+				next = a
+			}
+		case state != NeighIncomplete:
+			if failed == nil {
+				failed = a
+			} else {
+				several = true
+			}
+			possible = append(possible, a)
 		}
 	}
-	return chosen
+	switch {
+	case len(list) >= 2 && up != nil:
+		if next == nil || surely {
+			return up, false, append(possible[:0], up)
+		}
+		return up, true, append(possible[:0], up, next)
+	case len(list) >= 2 && failed != nil:
+		if !slices.Contains(possible, h.alias) {
+			possible = append(possible, h.alias)
+		}
+		return failed, several || failed != h.alias, possible
+	}
+	return h.alias, false, append(possible[:0], h.alias)
 }

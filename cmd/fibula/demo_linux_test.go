@@ -106,7 +106,7 @@ func TestInstallNamesWhatTheKernelRefuses(t *testing.T) {
 	twice := []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24"), netip.MustParsePrefix("192.0.2.0/24")}
 	_, err := install(t.Context(), ns, twice, func(int) {})
 	require.ErrorIs(t, err, fib.EEXIST)
-	require.ErrorContains(t, err, "route 2")
+	require.ErrorContains(t, err, "number 2")
 }
 
 func TestInstallStops(t *testing.T) {
