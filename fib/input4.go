@@ -54,7 +54,7 @@ func (w *walk) martian(dev *link) Reason {
 // multicastIn is C25: no table is asked.
 func (w *walk) multicastIn(d *Decision, dev *link) {
 	src, dst := w.key.Src, w.f.Dst
-	ours := dev.joined(dst) // a query asks for the memberships of the slave alone, unlike a packet (L31)
+	ours := dev.joined(dst) // a query asks for the memberships of the slave alone, unlike a packet (C25)
 	forwarded := !dst.IsLinkLocalMulticast() && w.s.sysctls.All4.McForwarding && dev.Conf4.McForwarding
 	if !ours && !forwarded {
 		w.fail(d, EINVAL, Step{Kind: StepCheck, Reason: ReasonNotJoined, Addr: dst, Link: dev.Index})
