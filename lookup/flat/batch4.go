@@ -47,6 +47,13 @@ func (t *Table) LookupBatch4(dst []uint32, out []lookup.Index) {
 		for _, k := range odd[:t.batch4(dst[:n], out[:n], &odd)] {
 			out[k] = t.slow4(dst[k])
 		}
+		if d := t.direct; d.now.Load() != t.version {
+			for k, addr := range dst[:n] {
+				if !d.current(addr, t.version) {
+					out[k] = t.slow4(addr)
+				}
+			}
+		}
 		dst, out = dst[n:], out[n:]
 	}
 }
@@ -56,9 +63,9 @@ func (t *Table) LookupBatch4(dst []uint32, out []lookup.Index) {
 // costs two, as it leaves out the length.
 func (t *Table) Lookup4(addr uint32) lookup.Index {
 	if d := t.direct; d != nil && d.bytes != nil {
-		code := atomic.LoadUint32(&d.bytes[addr>>10]) >> (addr >> 5 & 24) & 255
+		code := byteAt(d.bytes, addr>>8)
 		i := atomic.LoadUint32(&d.book.meaning[code])
-		if code-1 < 254 && atomic.LoadUint32(&d.changed[addr>>20]) <= t.version {
+		if code-1 < 254 && d.current(addr, t.version) {
 			return i
 		}
 	}
@@ -77,44 +84,39 @@ func indexOf(m lookup.Match, ok bool) lookup.Index {
 	return m.Index
 }
 
-// batch4 looks up n ≤ chunk addresses. It returns how many the arrays could not answer, with
-// their positions in odd: those in deep blocks, and those in regions that have changed
-// since the version.
+// batch4 looks up n ≤ chunk addresses, as if the version were the newest. It returns how many
+// are in deep blocks, with their positions in odd.
 func (t *Table) batch4(dst []uint32, out []lookup.Index, odd *[chunk + 16]uint32) int {
 	done, n := 0, 0
 	if t.vectors {
-		done, n = t.direct.vectors(dst, out, t.version, t.none, odd)
+		done, n = t.direct.vectors(dst, out, t.none, odd)
 	}
-	return t.direct.batchGo(dst, out, done, t.version, t.none, odd, n)
+	return t.direct.batchGo(dst, out, done, t.none, odd, n)
 }
 
-// batchGo is the plain twin of the kernels: from position done on, with n odd ones before.
-func (d *direct4) batchGo(dst []uint32, out []lookup.Index, done int, version, none uint32, odd *[chunk + 16]uint32, n int) int {
+// batchGo is the plain twin of vectors: from position done on, with n odd ones before.
+func (d *direct4) batchGo(dst []uint32, out []lookup.Index, done int, none uint32, odd *[chunk + 16]uint32, n int) int {
 	out = out[:len(dst)]
-	if d.width == width1 && d.book.displaced.Load() == 0 {
-		codes := d.bytes
+	if bytes := d.bytes; bytes != nil && d.book.displaced.Load() == 0 {
 		for k := done; k < len(dst); k++ {
-			addr := dst[k]
-			code := atomic.LoadUint32(&codes[addr>>10]) >> (addr >> 5 & 24) & 255
+			code := byteAt(bytes, dst[k]>>8)
 			out[k] = code - 1
-			if code == 0 {
-				out[k] = none
-			}
-			if code == 255 || atomic.LoadUint32(&d.changed[addr>>20]) > version {
-				odd[n&(chunk-1)] = uint32(k)
-				n++
+			if code-1 >= 254 {
+				if out[k] = none; code != 0 {
+					odd[n&(chunk-1)] = uint32(k)
+					n++
+				}
 			}
 		}
 		return n
 	}
 	for k := done; k < len(dst); k++ {
-		addr := dst[k]
-		code := load(d.codes, d.width, addr>>8)
+		code := load(d.codes, d.width, dst[k]>>8)
 		out[k] = none
 		if code != 0 {
 			out[k] = d.book.index(code)
 		}
-		if code == d.deep || atomic.LoadUint32(&d.changed[addr>>20]) > version {
+		if code == d.deep {
 			odd[n&(chunk-1)] = uint32(k)
 			n++
 		}

@@ -32,6 +32,13 @@ func (t *Table) LookupBatch6(dst [][2]uint64, out []lookup.Index) {
 		for _, k := range s.odd[:t.batch6(dst[:n], out[:n], &s)] {
 			out[k] = t.slow6(&dst[k])
 		}
+		if d := t.direct6; d.now.Load() != t.version6 {
+			for k := range dst[:n] {
+				if !d.current(dst[k][0], t.version6) {
+					out[k] = t.slow6(&dst[k])
+				}
+			}
+		}
 		dst, out = dst[n:], out[n:]
 	}
 }
@@ -41,7 +48,7 @@ func (t *Table) Lookup6(addr [2]uint64) lookup.Index {
 	if d := t.direct6; d != nil {
 		code := d.find(addr[0], t.vectors)
 		i := atomic.LoadUint32(&d.book.indexes[code&deep6])
-		if code != deep6 && atomic.LoadUint32(&d.changed[addr[0]>>32&(regions-1)]) <= t.version6 {
+		if code != deep6 && d.current(addr[0], t.version6) {
 			if code == 0 {
 				return t.none6
 			}
@@ -60,12 +67,12 @@ func (t *Table) slow6(addr *[2]uint64) lookup.Index {
 func (t *Table) batch6(dst [][2]uint64, out []lookup.Index, s *scratch6) int {
 	done, n := 0, 0
 	if t.vectors {
-		done, n = t.direct6.vectors(dst, out, t.version6, t.none6, s)
+		done, n = t.direct6.vectors(dst, out, t.none6, s)
 	}
-	return t.direct6.batchGo(dst, out, done, t.version6, t.none6, s, n)
+	return t.direct6.batchGo(dst, out, done, t.none6, s, n)
 }
 
-func (d *direct6) batchGo(dst [][2]uint64, out []lookup.Index, done int, version, none uint32, s *scratch6, n int) int {
+func (d *direct6) batchGo(dst [][2]uint64, out []lookup.Index, done int, none uint32, s *scratch6, n int) int {
 	for k := done; k < len(dst); k++ {
 		hi := dst[k][0]
 		e := atomic.LoadUint32(&d.root[hi>>48])
@@ -93,7 +100,7 @@ func (d *direct6) batchGo(dst [][2]uint64, out []lookup.Index, done int, version
 		if code != 0 {
 			out[k] = atomic.LoadUint32(&d.book.indexes[code&deep6])
 		}
-		if code == deep6 || atomic.LoadUint32(&d.changed[hi>>32&(regions-1)]) > version {
+		if code == deep6 {
 			s.odd[n&(chunk-1)] = uint32(k)
 			n++
 		}

@@ -14,11 +14,11 @@ import (
 // All versions that descend from one another share a direct4, and the newest one is the
 // one it describes: publishing a version changes it in place. What makes that
 // safe for readers of older versions is order. A writer first notes the new
-// version's number in changed, for each region (an IPv4 /12) that it is about to touch, and then
-// touches it. A reader takes its answer first and then looks at changed: a number
-// that is not above its own version's proves that all it has read is of its version. Otherwise
-// it takes the answer from the version's own tree, which never changes. No reader
-// waits, and the newest version is never slow.
+// version's number, in now and in changed for each region (an IPv4 /12) that it is about
+// to touch, and then touches it. A reader takes its answer first and then looks at
+// now: its own version's number proves that all it has read is of its version, and so
+// does a number in changed that is not above its own. Otherwise it takes the answer from
+// the version's own tree, which never changes. No reader waits, and the newest version is never slow.
 //
 // The arrays are of 32-bit words, since the race detector and weakly ordered machines
 // want atomic accesses and there are none for less.
@@ -32,8 +32,14 @@ type direct4 struct {
 	cells   atomic.Pointer[cells4]
 	book    codebook
 
-	mu   sync.Mutex // of writers
-	head uint32     // the newest version
+	now  atomic.Uint32 // the newest version, which may still be in the making
+	mu   sync.Mutex    // of writers
+	head uint32        // the version described; 0: none
+}
+
+// current reports whether what has been read of addr, or of any address, is of the version.
+func (d *direct4) current(addr, version uint32) bool {
+	return d.now.Load() == version || atomic.LoadUint32(&d.changed[addr>>20]) <= version
 }
 
 const (
@@ -55,6 +61,7 @@ func newDirect4(width uint8) *direct4 {
 		d.bytes = (*[blocks >> 2]uint32)(d.codes)
 	}
 	d.book.init(width)
+	d.now.Store(d.head)
 	d.cells.Store(newCells4(6))
 	return d
 }
@@ -94,10 +101,10 @@ func fill(words []uint32, width uint8, from, to, v uint32) {
 // lookup returns the longest match of addr but the default route. It is not sure if
 // the region has changed since the version.
 func (d *direct4) lookup(addr, version uint32) (m lookup.Match, found, sure bool) {
-	length := atomic.LoadUint32(&d.lengths[addr>>10]) >> (addr >> 5 & 24) & 255
+	length := byteAt(d.lengths, addr>>8)
 	var code uint32
 	if d.width == width1 {
-		code = atomic.LoadUint32(&d.bytes[addr>>10]) >> (addr >> 5 & 24) & 255
+		code = byteAt(d.bytes, addr>>8)
 	} else {
 		code = load(d.codes, d.width, addr>>8)
 	}
@@ -105,7 +112,7 @@ func (d *direct4) lookup(addr, version uint32) (m lookup.Match, found, sure bool
 		code, length = d.cells.Load().lookup(addr)
 	}
 	m = lookup.Match{Index: d.book.index(code), Bits: int16(length)}
-	return m, code != 0, atomic.LoadUint32(&d.changed[addr>>20]) <= version
+	return m, code != 0, d.current(addr, version)
 }
 
 // cells4 are the deep blocks: an open-addressed hash table from a block to the codes

@@ -28,6 +28,7 @@ type direct6 struct {
 	arena   []uint32
 	book    pairbook
 
+	now     atomic.Uint32
 	mu      sync.Mutex // of writers
 	head    uint32
 	used    int              // units
@@ -53,6 +54,10 @@ const (
 	fanUnits  = 1 << 12
 )
 
+func (d *direct6) current(hi uint64, version uint32) bool {
+	return d.now.Load() == version || atomic.LoadUint32(&d.changed[hi>>32&(regions-1)]) <= version
+}
+
 func entryOf(kind, v uint32) uint32 { return kind<<30 | v }
 
 // lookup returns the longest match of the address whose first half is hi, but for
@@ -60,7 +65,7 @@ func entryOf(kind, v uint32) uint32 { return kind<<30 | v }
 func (d *direct6) lookup(hi uint64, version uint32, vectors bool) (m lookup.Match, found, sure bool) {
 	code := d.find(hi, vectors)
 	m = d.book.match(code)
-	return m, code != 0, code != deep6 && atomic.LoadUint32(&d.changed[hi>>32&(regions-1)]) <= version
+	return m, code != 0, code != deep6 && d.current(hi, version)
 }
 
 func (d *direct6) code(hi uint64) uint32 {

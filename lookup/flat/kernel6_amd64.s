@@ -29,15 +29,14 @@
 	VMOVDQA32 Z22, Z2 \
 	VPERMI2D Z8, Z7, Z2
 
-// func lookup6(root, arena, changed, indexes *uint32, dst *[2]uint64, out *uint32, n int, version, none uint32, s *scratch6) int
-TEXT ·lookup6(SB), NOSPLIT, $0-80
+// func lookup6(root, arena, indexes *uint32, dst *[2]uint64, out *uint32, n int, none uint32, s *scratch6) int
+TEXT ·lookup6(SB), NOSPLIT, $0-72
 	MOVQ root+0(FP), R8
 	MOVQ arena+8(FP), R9
-	MOVQ changed+16(FP), R10
-	MOVQ indexes+24(FP), R11
-	MOVQ dst+32(FP), SI
-	MOVQ n+48(FP), CX
-	MOVQ s+64(FP), BX
+	MOVQ indexes+16(FP), R11
+	MOVQ dst+24(FP), SI
+	MOVQ n+40(FP), CX
+	MOVQ s+56(FP), BX
 	CONST($0xffff, Z31)
 	CONST($0x3fffffff, Z30)
 	CONST($2, Z28)
@@ -140,15 +139,11 @@ leaf:
 	JNE leaf
 
 	// Answers.
-	MOVQ dst+32(FP), SI
-	MOVQ out+40(FP), R13
-	MOVL version+56(FP), DX
-	VPBROADCASTD DX, Z24
-	MOVL none+60(FP), DX
+	MOVQ out+32(FP), R13
+	MOVL none+48(FP), DX
 	VPBROADCASTD DX, Z23
 	VMOVDQU32 positions<>(SB), Z19
 	CONST($16, Z18)
-	CONST($4095, Z17)
 	MOVQ BX, DI
 	XORQ AX, AX
 answer:
@@ -160,28 +155,21 @@ answer:
 	VMOVDQA32 Z23, Z9
 	VPGATHERDD (R11)(Z0*4), K1, Z9
 	VMOVDQU32 Z9, (R13)
-	HIGH
-	VPANDD Z17, Z1, Z1
-	KXNORW K2, K2, K2
-	VPGATHERDD (R10)(Z1*4), K2, Z4
-	VPCMPUD $6, Z24, Z4, K3
-	VPCMPEQD Z31, Z0, K4
-	KORW K3, K4, K3
-	KMOVW K3, DX
-	TESTL DX, DX
+	VPCMPEQD Z31, Z0, K3
+	KORTESTW K3, K3
 	JEQ next
+	KMOVW K3, DX
 	VPCOMPRESSD Z19, K3, Z6
 	VMOVDQU32 Z6, ODD(BX)(AX*4)
 	POPCNTL DX, DX
 	ADDQ DX, AX
 next:
 	VPADDD Z18, Z19, Z19
-	ADDQ $256, SI
 	ADDQ $64, DI
 	ADDQ $64, R13
 	SUBQ $16, CX
 	JNE answer
-	MOVQ AX, ret+72(FP)
+	MOVQ AX, ret+64(FP)
 	VZEROUPPER
 	RET
 

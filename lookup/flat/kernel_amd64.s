@@ -7,25 +7,20 @@
 //	byte offset  (address >> 8) << width
 //	code         four bytes from there, those above the code masked off
 //	out          code - 1, or none for code 0, or what the table says
-//	odd          positions whose code is deep or whose region is newer than version
+//	odd          positions whose code is deep
 //
-// The code is gathered before the region's number: see direct4.
-//
-// Z31 1, Z30 mask of a code, Z29 deep, Z28 version, Z27 none, Z26 positions, Z25 16,
-// Z24 width; SI dst, DI out, R8 codes, R9 changed, R10 odd, CX left, AX count.
+// Z31 1, Z30 mask of a code and deep, Z27 none, Z26 positions, Z25 16, Z24 width;
+// SI dst, DI out, R8 codes, R10 odd, CX left, AX count.
 
 #define PROLOGUE \
 	MOVQ codes+0(FP), R8 \
-	MOVQ changed+8(FP), R9 \
-	MOVQ dst+16(FP), SI \
-	MOVQ out+24(FP), DI \
-	MOVQ n+32(FP), CX \
-	VPBROADCASTD width+40(FP), Z24 \
-	VPBROADCASTD deep+44(FP), Z29 \
-	VPBROADCASTD version+48(FP), Z28 \
-	VPBROADCASTD none+52(FP), Z27 \
-	MOVQ odd+56(FP), R10 \
-	VMOVDQA32 Z29, Z30 \
+	MOVQ dst+8(FP), SI \
+	MOVQ out+16(FP), DI \
+	MOVQ n+24(FP), CX \
+	VPBROADCASTD width+32(FP), Z24 \
+	VPBROADCASTD deep+36(FP), Z30 \
+	VPBROADCASTD none+40(FP), Z27 \
+	MOVQ odd+48(FP), R10 \
 	MOVL $1, DX \
 	VPBROADCASTD DX, Z31 \
 	MOVL $16, DX \
@@ -34,24 +29,18 @@
 	XORQ AX, AX
 
 #define CODES \
-	VMOVDQU32 (SI), Z0 \
-	VPSRLD $8, Z0, Z1 \
+	VPSRLD $8, (SI), Z1 \
 	VPSLLVD Z24, Z1, Z1 \
 	KXNORW K1, K1, K1 \
 	VPGATHERDD (R8)(Z1*1), K1, Z2 \
 	VPANDD Z30, Z2, Z2
 
 #define ODD \
-	VPSRLD $20, Z0, Z3 \
-	KXNORW K2, K2, K2 \
-	VPGATHERDD (R9)(Z3*4), K2, Z4 \
-	VPCMPUD $6, Z28, Z4, K3 \
-	VPCMPEQD Z29, Z2, K4 \
-	KORW K3, K4, K3 \
-	KMOVW K3, DX \
-	TESTL DX, DX
+	VPCMPEQD Z30, Z2, K3 \
+	KORTESTW K3, K3
 
 #define NOTE \
+	KMOVW K3, DX \
 	VPCOMPRESSD Z26, K3, Z6 \
 	VMOVDQU32 Z6, (R10)(AX*4) \
 	POPCNTL DX, DX \
@@ -62,8 +51,8 @@
 	ADDQ $64, SI \
 	ADDQ $64, DI
 
-// func lookup4Plain(codes, changed, dst, out *uint32, n int, width, deep, version, none uint32, odd *[528]uint32) int
-TEXT ·lookup4Plain(SB), NOSPLIT, $0-72
+// func lookup4Plain(codes, dst, out *uint32, n int, width, deep, none uint32, odd *[528]uint32) int
+TEXT ·lookup4Plain(SB), NOSPLIT, $0-64
 	PROLOGUE
 plain:
 	CODES
@@ -78,19 +67,19 @@ plainnext:
 	NEXT
 	SUBQ $16, CX
 	JNE plain
-	MOVQ AX, ret+64(FP)
+	MOVQ AX, ret+56(FP)
 	VZEROUPPER
 	RET
 
-// func lookup4Decode(codes, changed, dst, out *uint32, n int, width, deep, version, none uint32, odd *[528]uint32, indexes *uint32) int
-TEXT ·lookup4Decode(SB), NOSPLIT, $0-80
+// func lookup4Decode(codes, dst, out *uint32, n int, width, deep, none uint32, odd *[528]uint32, indexes *uint32) int
+TEXT ·lookup4Decode(SB), NOSPLIT, $0-72
 	PROLOGUE
-	MOVQ indexes+64(FP), R11
+	MOVQ indexes+56(FP), R11
 decode:
 	CODES
 	// Neither no match nor deep has an entry.
 	VPTESTMD Z2, Z2, K5
-	VPCMPUD $4, Z29, Z2, K6
+	VPCMPUD $4, Z30, Z2, K6
 	KANDW K5, K6, K6
 	VMOVDQA32 Z27, Z5
 	VPGATHERDD (R11)(Z2*4), K6, Z5
@@ -102,7 +91,7 @@ decodenext:
 	NEXT
 	SUBQ $16, CX
 	JNE decode
-	MOVQ AX, ret+72(FP)
+	MOVQ AX, ret+64(FP)
 	VZEROUPPER
 	RET
 

@@ -5,11 +5,11 @@ package flat
 const avx512 = false
 
 // vectors leaves all to the plain code.
-func (d *direct4) vectors(_, _ []uint32, _, _ uint32, _ *[chunk + 16]uint32) (done, n int) {
+func (d *direct4) vectors(_, _ []uint32, _ uint32, _ *[chunk + 16]uint32) (done, n int) {
 	return 0, 0
 }
 
-func (d *direct6) vectors(_ [][2]uint64, _ []uint32, _, _ uint32, _ *scratch6) (done, n int) {
+func (d *direct6) vectors(_ [][2]uint64, _ []uint32, _ uint32, _ *scratch6) (done, n int) {
 	return 0, 0
 }
 

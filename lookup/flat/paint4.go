@@ -78,6 +78,7 @@ func (d *direct4) publish(base uint32, t *node[lookup.Index], changes []change4)
 		return 0, false
 	}
 	d.head++
+	d.now.Store(d.head)
 	for i := range changes {
 		c := &changes[i]
 		if c.is && c.length > 0 && d.book.take(c.index) == 0 {

@@ -37,6 +37,7 @@ func build6(t trees6) *direct6 {
 	arena := hugeWords((d.used + d.used/8 + 2*fanUnits) * unitWords)
 	copy(arena, d.arena[:d.used*unitWords])
 	d.arena, d.grows = arena, false
+	d.now.Store(d.head)
 	return d
 }
 
@@ -48,6 +49,7 @@ func (d *direct6) publish(base uint32, t trees6, changes []change6) (version uin
 		return 0, false
 	}
 	d.head++
+	d.now.Store(d.head)
 	for i := range changes {
 		c := &changes[i]
 		if c.length == 0 || c.length > 64 {
