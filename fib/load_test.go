@@ -8,6 +8,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/fibula-net/fibula/internal/conformance"
 	"github.com/fibula-net/fibula/rules"
 )
 
@@ -101,4 +102,19 @@ func TestLoadShowsSettledScopes(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, own, within.Gateway)
 	require.Equal(t, within, f.Snapshot().Resolve(flow))
+}
+
+// A gateway on lo, of which nothing tells whether it was our own when the route came,
+// most likely was.
+func TestLoadedGatewayOnLo(t *testing.T) {
+	conformance.CoversEngine(t, "B30")
+	st := twoLinks()
+	gw := netip.MustParseAddr("127.0.0.9")
+	st.Routes = append(st.Routes, Route{Table: TableMain, Dst: netip.MustParsePrefix("10.8.0.0/16"), Type: TypeUnicast, Nexthops: []Nexthop{{Link: 1, Gateway: gw, Weight: 1}}})
+	s := loaded(t, Config{}, st).Snapshot()
+	flow := Flow{Dst: netip.MustParseAddr("10.8.1.1")}
+	require.Equal(t, UndeterminedGateway, s.Resolve(flow).Undetermined)
+	c := s.Candidates(flow)
+	require.Len(t, c, 2)
+	require.Equal(t, []netip.Addr{{}, gw}, []netip.Addr{c[0].Gateway, c[1].Gateway})
 }

@@ -85,20 +85,6 @@ func (r *sysctlReader) num(file string) int64 {
 	return n
 }
 
-func (r *sysctlReader) conf4(name string) (c fib.Conf4) {
-	for _, k := range sysctl.Conf4 {
-		sysctl.Set(k.At(&c), r.num("ipv4/conf/"+name+"/"+k.Name))
-	}
-	return c
-}
-
-func (r *sysctlReader) conf6(name string) (c fib.Conf6) {
-	for _, k := range sysctl.Conf6 {
-		sysctl.Set(k.At(&c), r.num("ipv6/conf/"+name+"/"+k.Name))
-	}
-	return c
-}
-
 // readSysctls reads the settings of the namespace that are no link's (F11).
 func readSysctls() (s fib.Sysctls, err error) {
 	var r sysctlReader

@@ -19,6 +19,8 @@ import (
 	"github.com/fibula-net/fibula/fib"
 )
 
+var errTooShort = errors.New("the writer did not come to its turn; measure for longer (--time)")
+
 // The units of latencies.
 const (
 	commitP99 = "ns commit p99"
@@ -163,7 +165,7 @@ func (b *Bench) readBeside(f *fib.FIB, s *streams.Stream, set *rulesets.Set, ste
 	stop.Store(true)
 	<-done
 	if failed == nil && w.changes == 0 {
-		failed = errors.New("the writer did not come to its turn; measure for longer (--time)")
+		failed = errTooShort
 	}
 	return r, w, failed
 }
