@@ -9,7 +9,7 @@ BIN      := bin/fibula
 PKGS     ?= ./...
 FUZZTIME ?= 60s
 BENCH    ?= .
-BENCH_ENGINES ?= hashzone,trie,bart,bart-fast
+BENCH_ENGINES ?= flat,hashzone,trie,bart,bart-fast
 BENCHFLAGS ?=
 # Debian packages of the kernels that "make test-kernels" boots.
 KERNELS  ?= linux-image-cloud-amd64
@@ -102,7 +102,7 @@ mutants: ## break the lookup in each way of tools/mutants/mutants.txt: the tests
 	$(GO) run -C tools ./mutants -run '$(MUTANT)'
 
 # What the goals need; BENCHFLAGS= names other engines, runs or reports.
-bench: $(BIN) ## the goals of docs/benchmarks.md with measured ratios, under ten minutes; root for the kernel's part
+bench: $(BIN) ## measured ratios beside the goals, under ten minutes; root for the kernel's part
 	@mkdir -p bench/out
 	$(BIN) bench lookup rules update kernel --engines $(BENCH_ENGINES) --streams uniform,matching,zipf \
 		--rules none,miss-10,miss-100,miss-1000,miss-10000 --goals bench/out/goals.json $(BENCHFLAGS)

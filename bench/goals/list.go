@@ -16,7 +16,7 @@ const (
 	DPDKVector  = "rte_fib-2B-avx512"
 	DPDKScalar  = "rte_fib-2B-scalar"
 	DPDK6Vector = "rte_fib6-4B-avx512"
-	Plain       = engines.Compiled + "-plain" // without assembly; an engine of its own in engines.LPM
+	Plain       = engines.Compiled + "-plain-batch" // in bursts like DPDK's, without assembly
 	Batch       = engines.Compiled + "-batch"
 )
 
