@@ -81,6 +81,11 @@ func replay(t *testing.T, c acceptanceCase) string {
 		ns.Settle()
 		lines = lines[n:]
 	}
+	for k := range c.Sysctl {
+		if strings.HasSuffix(k, "keep_addr_on_down") {
+			ns.SettleKept()
+		}
+	}
 	for _, k := range late {
 		ns.Sysctl(k, fmt.Sprint(c.Sysctl[k]))
 	}

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -50,6 +51,28 @@ func (ns *NS) Settle() {
 	// An address stops being tentative before its local route is there, under the
 	// same lock that this request, which changes nothing, has to wait for.
 	ns.IP("link set dev lo")
+}
+
+// SettleKept waits for what Settle cannot see: an address without duplicate detection
+// that a link has kept while it was down is not tentative when the link comes up, and yet gets
+// its local route from a work queue.
+func (ns *NS) SettleKept() {
+	ns.t.Helper()
+	ns.WaitFor("local routes of kept addresses", func() string {
+		links, err := parseLinks([]byte(ns.IP("-6 -j address show up")))
+		if err != nil {
+			ns.t.Fatalf("ip -6 -j address show up in %s: %v", ns.name, err)
+		}
+		routes := ns.IP("-6 route show table all type local")
+		for _, l := range links {
+			for _, a := range l.Addresses {
+				if !strings.Contains(routes, "local "+a.Local+" ") {
+					return fmt.Sprintf("address %s on %s has no local route", a.Local, l.Name)
+				}
+			}
+		}
+		return ""
+	})
 }
 
 // link is what Settle reads of one link in "ip -j address show".
