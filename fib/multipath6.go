@@ -1,6 +1,10 @@
 package fib
 
-import "github.com/fibula-net/fibula/internal/errno"
+import (
+	"slices"
+
+	"github.com/fibula-net/fibula/internal/errno"
+)
 
 // settle6 turns the choice of a table lookup into its hit: a leg by hash where there
 // are several (D20, D22), or the error of a reject route. The hit is filled in for
@@ -17,7 +21,9 @@ func (w *walk) settle6(t *table, q *query6, p *pick6, h *hit) (outcome, Errno) {
 			return rejected, EINVAL
 		}
 		if h.obj.IsGroup() {
-			h.leg = w.chooseMember6(h.obj, h)
+			if h.leg = w.boundMember6(h.obj, q); h.leg < 0 {
+				h.leg = w.chooseMember6(h.obj, h)
+			}
 		}
 		h.nh = h.obj.members[h.leg]
 	}
@@ -122,6 +128,15 @@ func (w *walk) siblingAt6(q *query6, p *pick6, total uint64, hash int32, own int
 		break
 	}
 	return p.alias, own
+}
+
+// boundMember6 is the member that a kernel of the 6.1 series takes without a choice: the
+// first usable one on the oif that the flow asks for (I25); -1: none.
+func (w *walk) boundMember6(o *object, q *query6) int {
+	if !q.strict || w.s.kernel.AtLeast(6, 2) {
+		return -1
+	}
+	return slices.IndexFunc(o.members, func(n Nexthop) bool { return n.Link == q.want && w.unusable6(&n) == ReasonNone })
 }
 
 // chooseMember6 selects a member of a group by hash, whatever its link (D22).

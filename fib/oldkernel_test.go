@@ -176,3 +176,24 @@ func TestOldKernelsMakeIPv6LegsFirst(t *testing.T) {
 		}
 	}
 }
+
+// An oif binds the member of an IPv6 group on 6.1, dead neighbour or not (I25).
+func TestOldKernelsBindMembersToTheOif(t *testing.T) {
+	conformance.CoversEngine(t, "D22", "I25")
+	gw := netip.MustParseAddr("2001:db8:2::9")
+	for kernel, want := range map[KernelVersion]int32{{6, 1, 192}: 3, {}: 2} {
+		st := twoLinks()
+		st.Kernel = kernel
+		st.Neighbours = append(st.Neighbours, Neighbour{Link: 3, Addr: gw, State: NeighFailed})
+		st.Nexthops = []NexthopObject{
+			{ID: 1, Family: Inet6, Nexthop: Nexthop{Link: 3, Gateway: gw}}, {ID: 2, Family: Inet6, Nexthop: Nexthop{Link: 2}},
+			{ID: 3, Family: Inet6, Group: []GroupMember{{ID: 1, Weight: 1}, {ID: 2, Weight: 1}}}}
+		st.Routes = append(st.Routes, Route{Table: TableMain, Dst: netip.MustParsePrefix("2001:db8:81::/64"), Type: TypeUnicast, Priority: 1024, NexthopID: 3})
+		s := loaded(t, Config{}, st).Snapshot()
+		f := Flow{Dst: netip.MustParseAddr("2001:db8:81::1"), Oif: 3}
+		d := s.Resolve(f)
+		require.Equal(t, want, d.Link, "%v", kernel)
+		require.Zero(t, d.Undetermined, "%v", kernel)
+		require.Equal(t, d, s.Explain(f).Decision, "%v", kernel)
+	}
+}
