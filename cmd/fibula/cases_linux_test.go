@@ -71,20 +71,25 @@ func replay(t *testing.T, c acceptanceCase) string {
 			late = append(late, k) // of a link that the setup makes
 		}
 	}
+	kept := false
+	for k := range c.Sysctl {
+		kept = kept || strings.HasSuffix(k, "keep_addr_on_down")
+	}
 	for lines := slices.Concat([]string{"link set lo up"}, c.Setup); len(lines) > 0; {
 		// The peer of a link that goes down loses its carrier later.
 		n := 1 + slices.IndexFunc(lines, func(l string) bool { return strings.HasPrefix(l, "link set") && strings.HasSuffix(l, " down") })
 		if n == 0 {
 			n = len(lines)
 		}
+		if kept {
+			n = 1
+		}
 		ns.Batch(lines[:n]...)
 		ns.Settle()
-		lines = lines[n:]
-	}
-	for k := range c.Sysctl {
-		if strings.HasSuffix(k, "keep_addr_on_down") {
+		if kept {
 			ns.SettleKept()
 		}
+		lines = lines[n:]
 	}
 	for _, k := range late {
 		ns.Sysctl(k, fmt.Sprint(c.Sysctl[k]))

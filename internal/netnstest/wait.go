@@ -54,8 +54,9 @@ func (ns *NS) Settle() {
 }
 
 // SettleKept waits for what Settle cannot see: an address without duplicate detection
-// that a link has kept while it was down is not tentative when the link comes up, and yet gets
-// its local route from a work queue.
+// is never tentative, and yet gets its local route from a work queue. Call it also
+// before a link goes down that is to keep its addresses: if that work runs late, after
+// the link went down, the kernel does not start it again when the link comes up.
 func (ns *NS) SettleKept() {
 	ns.t.Helper()
 	ns.WaitFor("local routes of kept addresses", func() string {
