@@ -122,11 +122,22 @@ func (w *walk) lookup4(d *Decision, a *answer4, given bool) {
 			w.finish4(d, a)
 			return
 		}
-		w.fillRule(d)
-		w.fillRoute(d)
-		w.fail(d, e, Step{Kind: StepResult, Reason: ReasonReject})
+		w.refuse4(d, e)
 		return
 	}
+	w.route4(d, a, given)
+}
+
+// refuse4 answers with the error of a rule, of a reject route or of neither.
+func (w *walk) refuse4(d *Decision, e Errno) {
+	w.fillRule(d)
+	w.fillRoute(d)
+	w.fail(d, e, Step{Kind: StepResult, Reason: ReasonReject})
+}
+
+// route4 answers with the route that was found.
+func (w *walk) route4(d *Decision, a *answer4, given bool) {
+	h := &w.h
 	if h.alias.typ == TypeLocal { // C8
 		if !given && !a.src.IsValid() {
 			a.src = w.f.Dst

@@ -21,6 +21,9 @@ package fib
 // docs/kernel-semantics.md, section I, tells where kernels differ.
 func (s *Snapshot) Resolve(f Flow) Decision {
 	var d Decision
+	if s.quick(&f, &d) {
+		return d
+	}
 	w := newWalk(s, f, nil)
 	w.run(&d)
 	return d

@@ -46,8 +46,7 @@ func (w *walk) linkScope6() (e Errno, done bool) {
 // answer6 fills in the way: device, gateway, source and MTU (K30).
 func (w *walk) answer6(d *Decision) {
 	h := &w.h
-	d.Type, d.Link, d.Gateway = h.alias.typ, w.s.replyLink6(h), h.nh.Gateway
-	d.MTU = w.s.pathMTU6(h.alias, d.Link)
+	w.way6(d)
 	if w.found6.IsValid() {
 		d.Flags |= DecisionSourceInFlow
 	}
@@ -59,6 +58,13 @@ func (w *walk) answer6(d *Decision) {
 		// The device is that of the route as stored: of a group, its first member's.
 		d.Source = w.source6(w.key.Dst, w.s.legs6(h.alias)[0].Link)
 	}
+}
+
+// way6 fills in what does not depend on the flow.
+func (w *walk) way6(d *Decision) {
+	h := &w.h
+	d.Type, d.Link, d.Gateway = h.alias.typ, w.s.replyLink6(h), h.nh.Gateway
+	d.MTU = w.s.pathMTU6(h.alias, d.Link)
 }
 
 // replyLink6 is the device of the answer. What is delivered here, and the kernel's

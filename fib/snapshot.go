@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"github.com/fibula-net/fibula/lookup"
+	"github.com/fibula-net/fibula/lookup/flat"
 	"github.com/fibula-net/fibula/rules"
 )
 
@@ -43,6 +44,7 @@ type Snapshot struct {
 	objects map[uint32]*object
 	labels  []AddrLabel // longest prefix first
 	vrfRule bool        // the rules that come with the first VRF were made (L2)
+	cuts    shortcuts
 }
 
 type tableKey struct {
@@ -58,7 +60,8 @@ type table struct {
 	fam Family
 	// lpm is what lookups read: a lookup.Table, or within a transaction that
 	// changes it a lookup.Editor.
-	lpm lookup.Reader
+	lpm  lookup.Reader
+	flat *flat.Table // lpm, if it is one: for calls that need no look at what it is
 }
 
 // version is the table as it stands now, to go over and to derive others from.

@@ -63,6 +63,7 @@ const leafPageSize = 256
 type leafPage struct {
 	epoch  uint64 // of the transaction that owns it
 	leaves [leafPageSize]*leaf
+	ready  [leafPageSize]*ready // nil: none, see ready
 }
 
 type leafPages []*leafPage
@@ -81,6 +82,7 @@ type intern struct {
 	freeLeaf  []uint32
 	buf       []byte
 	epoch     uint64
+	fresh     []uint32 // leaves set by the running transaction
 	realms    int // leaves in use that hold a leg with a realm
 	lost      int // leaves in use that are, or may be, lost (D8)
 	lendable  int // aliases that others may inherit metrics from
@@ -328,14 +330,19 @@ func (in *intern) setLeaf(pages *leafPages, i uint32, l *leaf) {
 	for len(*pages) <= k {
 		*pages = append(*pages, &leafPage{epoch: in.epoch})
 	}
-	pg := (*pages)[k]
-	if pg.epoch != in.epoch {
-		c := *pg
+	pg := in.ownPage(*pages, k)
+	pg.leaves[i%leafPageSize], pg.ready[i%leafPageSize] = l, nil
+	in.fresh = append(in.fresh, i)
+}
+
+// ownPage returns page k, copied if the transaction does not own it yet.
+func (in *intern) ownPage(pages leafPages, k int) *leafPage {
+	if pages[k].epoch != in.epoch {
+		c := *pages[k]
 		c.epoch = in.epoch
-		pg = &c
-		(*pages)[k] = pg
+		pages[k] = &c
 	}
-	pg.leaves[i%leafPageSize] = l
+	return pages[k]
 }
 
 // free drops leaf i, which nobody references.

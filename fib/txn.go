@@ -47,7 +47,9 @@ type swappedAlias struct {
 func (f *FIB) begin() *Txn {
 	base := f.cur.Load()
 	s := *base
+	s.cuts.on = false
 	f.in.epoch++
+	f.in.fresh = f.in.fresh[:0]
 	return &Txn{f: f, in: f.in, base: base, s: &s, edits: map[tableKey]lookup.Editor{}, refs: map[uint32]int32{},
 		loading: map[routeKey]*loadingLeaf{}, recheck: map[routeKey]bool{}, res: Result{Generation: base.gen}}
 }
@@ -71,8 +73,7 @@ func (tx *Txn) commit() Result {
 		return tx.res
 	}
 	for k, ed := range tx.edits {
-		t := ed.Table()
-		tx.s.tables[k] = &table{id: k.id, fam: k.fam, lpm: t}
+		tx.s.tables[k] = newTable(k, ed.Table())
 	}
 	for _, i := range tx.zero {
 		if tx.in.leafRefs[i] == 0 && tx.s.leaves.at(i) != nil {
@@ -80,6 +81,8 @@ func (tx *Txn) commit() Result {
 		}
 	}
 	tx.s.legRealms = tx.in.realms > 0
+	tx.makeReady()
+	tx.s.makeCuts()
 	tx.done = true
 	tx.s.gen = tx.base.gen + 1
 	tx.res.Generation, tx.res.Changed = tx.s.gen, true

@@ -1,0 +1,266 @@
+package fib
+
+import (
+	"net/netip"
+
+	"github.com/fibula-net/fibula/lookup"
+	"github.com/fibula-net/fibula/lookup/flat"
+	"github.com/fibula-net/fibula/rules"
+)
+
+// shortcuts are what quick reads in place of maps; every commit makes them anew. A
+// transaction's own state has none and is walked.
+type shortcuts struct {
+	inet, inet6 familyCuts
+	on          bool
+}
+
+type familyCuts struct {
+	local, main *table
+	// Of the initial rules to these tables, for answers without a walk of the rules.
+	localRule, mainRule initialRule
+}
+
+// initialRule is how a decision names a rule; index -1: there is none.
+type initialRule struct {
+	priority uint32
+	index    int32
+}
+
+// makeCuts makes the shortcuts of a snapshot that is about to be published.
+func (s *Snapshot) makeCuts() {
+	for _, f := range [...]Family{Inet, Inet6} {
+		c := s.cuts.of(f)
+		c.local, c.main = s.table(f, TableLocal), s.table(f, TableMain)
+		c.localRule, c.mainRule = s.initialRule(f, TableLocal), s.initialRule(f, TableMain)
+	}
+	s.cuts.on = true
+}
+
+func (c *shortcuts) of(f Family) *familyCuts {
+	if f == Inet {
+		return &c.inet
+	}
+	return &c.inet6
+}
+
+// initialRule is the first rule that leads to a table.
+func (s *Snapshot) initialRule(f Family, id TableID) initialRule {
+	if m, _ := s.modeOf(f); m != ModeMerged {
+		return initialRule{index: -1}
+	}
+	w := walk{s: s, fam: f}
+	h := hit{from: id}
+	if w.nameRule(&h); h.rule == nil {
+		return initialRule{index: -1}
+	}
+	return initialRule{h.rule.Priority, int32(s.rulesOf(f).Position(h.rule))}
+}
+
+// longest is the longest match in t, which may be nil.
+func (t *table) longest(dst netip.Addr) (lookup.Match, bool) {
+	switch {
+	case t == nil:
+		return lookup.Match{}, false
+	case t.flat != nil:
+		return t.flat.Lookup(dst)
+	}
+	return t.lpm.Lookup(dst)
+}
+
+// newTable is a table as it is published.
+func newTable(k tableKey, lpm lookup.Table) *table {
+	t := &table{id: k.id, fam: k.fam, lpm: lpm}
+	t.flat, _ = lpm.(*flat.Table)
+	return t
+}
+
+// quick answers a flow with what stands ready, and reports whether it could. It says
+// what a walk would say.
+func (s *Snapshot) quick(f *Flow, d *Decision) bool {
+	if !s.cuts.on || f.Iif|f.Oif != 0 {
+		return false
+	}
+	c, mode, open := &s.cuts.inet6, s.mode6, s.open6
+	q := quickly{s: s, f: f, fam: Inet6}
+	if f.Dst.Is4() {
+		q.fam, c, mode, open = Inet, &s.cuts.inet, s.mode4, s.open4
+		if !q.asks4() {
+			return false
+		}
+	} else if !q.asks6() {
+		return false
+	}
+	switch {
+	case open:
+		return false
+	case mode != ModeMerged:
+		return q.rules(d)
+	case q.fam == Inet:
+		return q.merged4(c, d)
+	}
+	return q.merged6(c, d)
+}
+
+// quickly is one quick answer in the making.
+type quickly struct {
+	s     *Snapshot
+	f     *Flow
+	fam   Family
+	given bool // IPv4: a source
+}
+
+// asks4 reports whether an IPv4 flow is one of those that ready answers are for.
+func (q *quickly) asks4() bool {
+	if hi := q.f.Dst.As4()[0]; hi == 0 || hi >= 224 {
+		return false
+	}
+	if q.f.Src.IsValid() {
+		_, own := q.s.owner4[q.f.Src]
+		q.given = true
+		return own && !q.f.Src.IsLoopback()
+	}
+	return true
+}
+
+func (q *quickly) asks6() bool {
+	f := q.f
+	return f.Dst.Is6() && f.Dst.Zone() == "" && !needsLink6(f.Dst) && !f.Dst.IsUnspecified() &&
+		(!f.Src.IsValid() || f.Src.Is6() && f.Src.Zone() == "")
+}
+
+// rules walks the rules.
+func (q *quickly) rules(d *Decision) bool {
+	s, f := q.s, q.f
+	key := rules.Flow{
+		Family: q.fam, Src: f.Src, Dst: f.Dst, Iif: loopback, Mark: f.Mark, TOS: f.TOS &^ 3,
+		UID: f.UID, IPProto: f.IPProto, Sport: f.Sport, Dport: f.Dport, TunID: f.TunID,
+	}
+	c := s.cuts.of(q.fam)
+	if q.fam == Inet {
+		if f.IPProto == 0 {
+			key.IPProto = protoUDP
+		}
+	} else if s.kernel.AtLeast(6, 14) {
+		key.FlowLabel = f.FlowLabel
+	}
+	l := s.rulesOf(q.fam)
+	var at rules.Cursor
+	for {
+		e, deferred, noted := l.Next(&at, &key, s.profile)
+		if e == nil {
+			*d = Decision{Errno: ENETUNREACH, RuleIndex: -1}
+			return true
+		}
+		by := initialRule{priority: e.Priority, index: -1}
+		switch e.Action {
+		case rules.ActLookup:
+		case rules.ActGoto:
+			l.Jump(&at, e)
+			continue
+		default:
+			*d = Decision{Errno: actionErrno(e.Action), HasRule: true, Rule: e.Priority, RuleIndex: int32(l.Position(e))}
+			return true
+		}
+		if deferred || noted || e.L3MDev || e.SuppressIfGroup.Set {
+			return false
+		}
+		var t *table
+		switch TableID(e.Table) {
+		case TableMain:
+			t = c.main
+		case TableLocal:
+			t = c.local
+		default:
+			t = s.table(q.fam, TableID(e.Table))
+		}
+		m, ok := t.longest(f.Dst)
+		if !ok {
+			continue
+		}
+		r := q.readyAt(m)
+		if r == nil {
+			return false
+		}
+		if e.SuppressPrefixLength.Set && r.d.Errno == 0 && e.Suppresses(int(m.Bits), 1<<32-1) {
+			if r.d.NexthopID != 0 {
+				return false // what the reply describes may be this one (D22a)
+			}
+			continue
+		}
+		by.index = int32(l.Position(e))
+		q.fill(d, r, m, t.id, by)
+		if q.fam == Inet && d.Errno == 0 {
+			d.Realms = fillRealms(d.Realms, e.Realms)
+		}
+		return true
+	}
+}
+
+// merged4 looks at local and main as one table (B1).
+func (q *quickly) merged4(c *familyCuts, d *Decision) bool {
+	local, ok := c.local.longest(q.f.Dst)
+	main, inMain := c.main.longest(q.f.Dst)
+	m, by := main, c.mainRule
+	switch {
+	case ok && (!inMain || local.Bits >= main.Bits):
+		m, by = local, c.localRule
+	case !inMain:
+		return false // table default may have it
+	}
+	r := q.readyAt(m)
+	if r == nil {
+		return false
+	}
+	q.fill(d, r, m, TableMain, by)
+	return true
+}
+
+// merged6 looks at local, then at main (A9).
+func (q *quickly) merged6(c *familyCuts, d *Decision) bool {
+	id, by := TableLocal, c.localRule
+	m, ok := c.local.longest(q.f.Dst)
+	if !ok {
+		id, by = TableMain, c.mainRule
+		if m, ok = c.main.longest(q.f.Dst); !ok {
+			*d = Decision{Errno: ENETUNREACH, RuleIndex: -1}
+			return true
+		}
+	}
+	r := q.readyAt(m)
+	if r == nil {
+		return false
+	}
+	q.fill(d, r, m, id, by)
+	return true
+}
+
+// readyAt is the ready answer of the leaf that m leads to, if it counts for the flow.
+func (q *quickly) readyAt(m lookup.Match) *ready {
+	r := q.s.leaves[m.Index/leafPageSize].ready[m.Index%leafPageSize]
+	if r == nil || r.several && m.Bits == 0 {
+		return nil
+	}
+	if r.gated {
+		if st, ok := q.s.neigh(r.d.NexthopLink, r.d.Gateway); ok && st&NeighFailed != 0 {
+			return nil
+		}
+	}
+	return r
+}
+
+// fill makes d of a ready answer.
+func (q *quickly) fill(d *Decision, r *ready, m lookup.Match, id TableID, by initialRule) {
+	*d = r.d
+	d.Table, d.Prefix = id, m.Prefix(q.f.Dst)
+	d.HasRule, d.Rule, d.RuleIndex = by.index >= 0, by.priority, by.index
+	switch {
+	case q.given:
+		d.Source = netip.Addr{}
+	case r.toDst:
+		d.Source = q.f.Dst
+	case r.ranked:
+		w := walk{s: q.s}
+		d.Source = w.source6(q.f.Dst, r.dev)
+	}
+}
