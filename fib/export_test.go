@@ -102,3 +102,9 @@ func (s *Snapshot) LoadsOtherwise() (yes bool) {
 	}
 	return yes
 }
+
+// IsQuick reports whether the answer to f stands ready.
+func (s *Snapshot) IsQuick(f Flow) bool {
+	var d Decision
+	return s.quick(&f, &d, nil)
+}

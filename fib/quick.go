@@ -12,8 +12,13 @@ import (
 // transaction's own state has none and is walked.
 type shortcuts struct {
 	inet, inet6 familyCuts
+	own6        []netip.Addr // all IPv6 addresses, unless there are many
+	many6       bool
 	on          bool
 }
+
+// maxOwn6 is how many addresses are compared one by one.
+const maxOwn6 = 32
 
 type familyCuts struct {
 	local, main *table
@@ -37,6 +42,19 @@ func (s *Snapshot) makeCuts() {
 	s.cuts.on = true
 }
 
+// listOwn6 makes the list of IPv6 addresses anew, after links changed.
+func (s *Snapshot) listOwn6() {
+	s.cuts.own6, s.cuts.many6 = nil, false
+	for _, l := range s.links {
+		for i := range l.addrs6 {
+			s.cuts.own6 = append(s.cuts.own6, l.addrs6[i].Local)
+		}
+	}
+	if len(s.cuts.own6) > maxOwn6 {
+		s.cuts.own6, s.cuts.many6 = nil, true
+	}
+}
+
 func (c *shortcuts) of(f Family) *familyCuts {
 	if f == Inet {
 		return &c.inet
@@ -55,6 +73,20 @@ func (s *Snapshot) initialRule(f Family, id TableID) initialRule {
 		return initialRule{index: -1}
 	}
 	return initialRule{h.rule.Priority, int32(s.rulesOf(f).Position(h.rule))}
+}
+
+// owns6 reports whether an IPv6 address is, or may be, ours.
+func (s *Snapshot) owns6(a netip.Addr) bool {
+	c := &s.cuts
+	if c.many6 {
+		return true
+	}
+	for i := range c.own6 {
+		if c.own6[i] == a {
+			return true
+		}
+	}
+	return false
 }
 
 // longest is the longest match in t, which may be nil.
@@ -77,12 +109,13 @@ func newTable(k tableKey, lpm lookup.Table) *table {
 
 // quick answers a flow with what stands ready, and reports whether it could. It says
 // what a walk would say.
-func (s *Snapshot) quick(f *Flow, d *Decision) bool {
+func (s *Snapshot) quick(f *Flow, d *Decision, ahead *ahead) bool {
 	if !s.cuts.on || f.Iif|f.Oif != 0 {
 		return false
 	}
 	c, mode, open := &s.cuts.inet6, s.mode6, s.open6
-	q := quickly{s: s, f: f, fam: Inet6}
+	var q quickly
+	q.s, q.f, q.fam, q.ahead = s, f, Inet6, ahead
 	if f.Dst.Is4() {
 		q.fam, c, mode, open = Inet, &s.cuts.inet, s.mode4, s.open4
 		if !q.asks4() {
@@ -102,12 +135,46 @@ func (s *Snapshot) quick(f *Flow, d *Decision) bool {
 	return q.merged6(c, d)
 }
 
+// quickTable is quick for one table in place of the rules.
+func (s *Snapshot) quickTable(id TableID, f *Flow, d *Decision) bool {
+	q := quickly{s: s, f: f, fam: f.Family()}
+	if !s.cuts.on || q.fam == Inet && !q.asks4() || q.fam == Inet6 && !q.asks6() {
+		return false
+	}
+	m, ok := s.table(q.fam, id).longest(f.Dst)
+	if !ok {
+		*d = Decision{Errno: ENETUNREACH, RuleIndex: -1}
+		return true
+	}
+	r := q.readyAt(m)
+	if r != nil {
+		q.fill(d, r, m, id, initialRule{index: -1})
+	}
+	return r != nil
+}
+
 // quickly is one quick answer in the making.
 type quickly struct {
 	s     *Snapshot
 	f     *Flow
 	fam   Family
 	given bool // IPv4: a source
+	ahead *ahead
+}
+
+// ahead is what was looked up in table main before it was known to be needed.
+type ahead struct {
+	match lookup.Match
+	found bool
+	known bool
+}
+
+// main is the longest match in table main.
+func (q *quickly) main(c *familyCuts) (lookup.Match, bool) {
+	if a := q.ahead; a != nil && a.known {
+		return a.match, a.found
+	}
+	return c.main.longest(q.f.Dst)
 }
 
 // asks4 reports whether an IPv4 flow is one of those that ready answers are for.
@@ -116,9 +183,10 @@ func (q *quickly) asks4() bool {
 		return false
 	}
 	if q.f.Src.IsValid() {
-		_, own := q.s.owner4[q.f.Src]
+		src := q.f.Src
+		_, own := q.s.owner4[src]
 		q.given = true
-		return own && !q.f.Src.IsLoopback()
+		return own && !src.IsLoopback() && !src.IsMulticast() && src != lbcast
 	}
 	return true
 }
@@ -132,10 +200,10 @@ func (q *quickly) asks6() bool {
 // rules walks the rules.
 func (q *quickly) rules(d *Decision) bool {
 	s, f := q.s, q.f
-	key := rules.Flow{
-		Family: q.fam, Src: f.Src, Dst: f.Dst, Iif: loopback, Mark: f.Mark, TOS: f.TOS &^ 3,
-		UID: f.UID, IPProto: f.IPProto, Sport: f.Sport, Dport: f.Dport, TunID: f.TunID,
-	}
+	// Not a literal: it would be made aside and copied, and the copy wait for it.
+	var key rules.Flow
+	key.Family, key.Src, key.Dst, key.Iif, key.Mark = q.fam, f.Src, f.Dst, loopback, f.Mark
+	key.TOS, key.UID, key.IPProto, key.Sport, key.Dport, key.TunID = f.TOS&^3, f.UID, f.IPProto, f.Sport, f.Dport, f.TunID
 	c := s.cuts.of(q.fam)
 	if q.fam == Inet {
 		if f.IPProto == 0 {
@@ -165,16 +233,16 @@ func (q *quickly) rules(d *Decision) bool {
 		if deferred || noted || e.L3MDev || e.SuppressIfGroup.Set {
 			return false
 		}
-		var t *table
-		switch TableID(e.Table) {
+		var m lookup.Match
+		var ok bool
+		switch id := TableID(e.Table); id {
 		case TableMain:
-			t = c.main
+			m, ok = q.main(c)
 		case TableLocal:
-			t = c.local
+			m, ok = c.local.longest(f.Dst)
 		default:
-			t = s.table(q.fam, TableID(e.Table))
+			m, ok = s.table(q.fam, id).longest(f.Dst)
 		}
-		m, ok := t.longest(f.Dst)
 		if !ok {
 			continue
 		}
@@ -189,7 +257,7 @@ func (q *quickly) rules(d *Decision) bool {
 			continue
 		}
 		by.index = int32(l.Position(e))
-		q.fill(d, r, m, t.id, by)
+		q.fill(d, r, m, TableID(e.Table), by)
 		if q.fam == Inet && d.Errno == 0 {
 			d.Realms = fillRealms(d.Realms, e.Realms)
 		}
@@ -200,7 +268,7 @@ func (q *quickly) rules(d *Decision) bool {
 // merged4 looks at local and main as one table (B1).
 func (q *quickly) merged4(c *familyCuts, d *Decision) bool {
 	local, ok := c.local.longest(q.f.Dst)
-	main, inMain := c.main.longest(q.f.Dst)
+	main, inMain := q.main(c)
 	m, by := main, c.mainRule
 	switch {
 	case ok && (!inMain || local.Bits >= main.Bits):
@@ -222,7 +290,7 @@ func (q *quickly) merged6(c *familyCuts, d *Decision) bool {
 	m, ok := c.local.longest(q.f.Dst)
 	if !ok {
 		id, by = TableMain, c.mainRule
-		if m, ok = c.main.longest(q.f.Dst); !ok {
+		if m, ok = q.main(c); !ok {
 			*d = Decision{Errno: ENETUNREACH, RuleIndex: -1}
 			return true
 		}
@@ -251,6 +319,7 @@ func (q *quickly) readyAt(m lookup.Match) *ready {
 
 // fill makes d of a ready answer.
 func (q *quickly) fill(d *Decision, r *ready, m lookup.Match, id TableID, by initialRule) {
+	s := q.s
 	*d = r.d
 	d.Table, d.Prefix = id, m.Prefix(q.f.Dst)
 	d.HasRule, d.Rule, d.RuleIndex = by.index >= 0, by.priority, by.index
@@ -260,6 +329,10 @@ func (q *quickly) fill(d *Decision, r *ready, m lookup.Match, id TableID, by ini
 	case r.toDst:
 		d.Source = q.f.Dst
 	case r.ranked:
+		if r.usual.IsValid() && scopeOf6(q.f.Dst) == scopeGlobal6 && !s.owns6(q.f.Dst) {
+			d.Source = r.usual
+			return
+		}
 		w := walk{s: q.s}
 		d.Source = w.source6(q.f.Dst, r.dev)
 	}

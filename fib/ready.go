@@ -10,7 +10,9 @@ type ready struct {
 	d       Decision
 	several bool // aliases: of a default route, neighbours choose among them (B18)
 	toDst   bool // the source is the destination (C8)
-	ranked  bool // the source is chosen for the destination (D41)
+	ranked  bool // the source is chosen for the destination (D41):
+	// usually this one, where that is the one for every global address that is not ours.
+	usual netip.Addr
 	dev     int32
 	gated   bool // a gateway that is known to have failed excludes the route (D10)
 }
@@ -112,6 +114,7 @@ func (s *Snapshot) ready6(l *leaf, r *ready) bool {
 	if out == found {
 		r.dev, r.ranked = s.legs6(a)[0].Link, !a.prefSrc.IsValid()
 		r.gated = !s.sysctls.All6.Forwarding && w.h.nh.Gateway.IsValid()
+		r.usual = s.usualSource6(r.dev)
 		w.way6(&r.d)
 		r.d.Source = a.prefSrc
 		// In a VRF the device of what is delivered depends on the destination (L13).
@@ -120,4 +123,27 @@ func (s *Snapshot) ready6(l *leaf, r *ready) bool {
 		}
 	}
 	return w.und == 0
+}
+
+// usualSource6 is the source of packets that leave by dev towards any global address that
+// is none of ours; zero: it depends. The only global address of a link that
+// is in order wins over all others by rules 2, 3 and 5 (D41).
+func (s *Snapshot) usualSource6(dev int32) netip.Addr {
+	l := s.link(dev)
+	if l == nil || l.NoInet6 || s.masterOf(dev) != 0 {
+		return netip.Addr{}
+	}
+	c := candidates6{s: s, dst: anyHost6, dev: dev, scope: scopeGlobal6}
+	best := netip.Addr{}
+	n := 0
+	c.each = func(a *Address, r rank6, ok bool) {
+		if ok && r>>fromRule5 == rank6(256-scopeGlobal6)<<1|1 {
+			best = a.Local
+			n++
+		}
+	}
+	if c.link(l); n != 1 || best == anyHost6 {
+		return netip.Addr{}
+	}
+	return best
 }

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net/netip"
+	"slices"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -12,7 +13,10 @@ import (
 	"github.com/fibula-net/fibula/fib"
 	"github.com/fibula-net/fibula/internal/flowgen"
 	"github.com/fibula-net/fibula/internal/randtest"
+	"github.com/fibula-net/fibula/lookup"
+	"github.com/fibula-net/fibula/lookup/flat"
 	"github.com/fibula-net/fibula/lookup/trie"
+	"github.com/fibula-net/fibula/rules"
 )
 
 func loaded(t testing.TB, st *fib.State) *fib.Snapshot {
@@ -72,13 +76,17 @@ var hostile = []fib.Flow{
 func TestResolveIsExplain(t *testing.T) {
 	seed := randtest.Seed(t)
 	states, flows := 250, randtest.Fewer(150)
-	seen := map[string]int{}
+	seen, quick := map[string]int{}, map[quickKind]int{}
 	for i := range states {
 		size := usualSize
 		if i%4 == 0 {
 			size.rules = 80 // both families have an index
 		}
-		s := loaded(t, stateGen{rand.New(rand.NewPCG(seed, uint64(i)))}.stateUpTo(size))
+		st := stateGen{rand.New(rand.NewPCG(seed, uint64(i)))}.stateUpTo(size)
+		if i%5 == 0 {
+			st.Mode4, st.Mode6 = fib.ModeMerged, fib.ModeMerged
+		}
+		s := loaded(t, st)
 		for _, f := range hostile {
 			checkFlow(t, s, f)
 		}
@@ -87,6 +95,9 @@ func TestResolveIsExplain(t *testing.T) {
 			f := g.Next()
 			checkFlow(t, s, f)
 			d := s.Resolve(f)
+			if s.IsQuick(f) {
+				quick[quickKind{f.Family(), i%5 == 0, f.Src.IsValid(), d.Errno, d.RouteType}]++
+			}
 			seen[fmt.Sprintf("%v %v %v", f.Family(), f.Iif != 0, d.Errno)]++
 			if d.Undetermined != 0 {
 				seen[fmt.Sprintf("undetermined %d", d.Undetermined)]++
@@ -97,6 +108,84 @@ func TestResolveIsExplain(t *testing.T) {
 	assert.Positive(t, seen["undetermined 1"], "no multipath choice with an unknown seed")
 	assert.Positive(t, seen["undetermined 2"], "no choice among default routers")
 	assert.Greater(t, len(seen), 12, "kinds of answers: %v", seen)
+	for _, family := range []fib.Family{fib.Inet, fib.Inet6} {
+		for _, kind := range []quickKind{
+			{Type: fib.TypeUnicast}, {Type: fib.TypeLocal}, {Type: fib.TypeUnicast, Given: true}, {Errno: fib.EHOSTUNREACH, Type: fib.TypeUnreachable},
+			{Errno: fib.ENETUNREACH}, {Type: fib.TypeUnicast, Merged: true},
+		} {
+			kind.Family = family
+			assert.Greater(t, quick[kind], 3, "%+v is rare among the answers that stood ready: %v", kind, quick)
+		}
+	}
+}
+
+// quickKind is a kind of answers that stand ready.
+type quickKind struct {
+	Family        fib.Family
+	Merged, Given bool
+	Errno         fib.Errno
+	Type          fib.RouteType
+}
+
+// TestBatchIsResolve: many flows at once, of both families, are answered as one by one.
+func TestBatchIsResolve(t *testing.T) {
+	seed := randtest.Seed(t)
+	for i := range 40 {
+		st := stateGen{rand.New(rand.NewPCG(seed, uint64(i)))}.state()
+		for _, engine := range []lookup.Engine{nil, trie.Engine{}, flat.Engine{Direct4: 1, Direct6: 1}} {
+			f := fib.New(fib.Config{Engine: engine})
+			_, err := f.Update(func(tx *fib.Txn) error { return tx.Load(st) })
+			require.NoError(t, err)
+			s := f.Snapshot()
+			flows := slices.Clone(hostile)
+			g := flowgen.New(s, seed+uint64(i), flowgen.Options{Input: true})
+			for range 150 {
+				flows = append(flows, g.Next())
+			}
+			out := make([]fib.Decision, len(flows))
+			s.ResolveBatch(flows, out)
+			for k, d := range out {
+				require.Equal(t, s.Resolve(flows[k]), d, "%+v", flows[k])
+			}
+			assert.Panics(t, func() { s.ResolveBatch(flows, out[1:]) })
+			assert.Zero(t, testing.AllocsPerRun(3, func() { s.ResolveBatch(flows, out) }))
+		}
+	}
+}
+
+// TestLookupTableIsOneRule: a table asked directly answers as behind a rule that leads
+// everything to it.
+func TestLookupTableIsOneRule(t *testing.T) {
+	seed := randtest.Seed(t)
+	routed := 0
+	for i := range 100 {
+		st := stateGen{rand.New(rand.NewPCG(seed, uint64(i)))}.state()
+		st.Mode4, st.Mode6 = fib.ModeRules, fib.ModeRules
+		tables := []fib.TableID{fib.TableMain, fib.TableLocal, 4711}
+		for _, r := range st.Routes {
+			tables = append(tables, r.Table)
+		}
+		slices.Sort(tables)
+		for _, id := range slices.Compact(tables) {
+			st.Rules = nil
+			for _, family := range []fib.Family{fib.Inet, fib.Inet6} {
+				st.Rules = append(st.Rules, rules.Rule{Family: family, Action: rules.ActLookup, Table: uint32(id)})
+			}
+			s := loaded(t, st)
+			g := flowgen.New(s, seed+uint64(i), flowgen.Options{})
+			for range 60 {
+				dst := g.Next().Dst
+				want, got := s.Resolve(fib.Flow{Dst: dst}), s.LookupTable(id, dst)
+				if got.HasRoute {
+					routed++
+				}
+				want.HasRule, want.Rule, want.RuleIndex = false, 0, -1
+				require.Equal(t, want, got, "%v in table %v", dst, id)
+				assert.Zero(t, testing.AllocsPerRun(2, func() { s.LookupTable(id, dst) }))
+			}
+		}
+	}
+	assert.Greater(t, routed, 5000, "few of the answers had a route")
 }
 
 func FuzzResolveExplain(f *testing.F) {

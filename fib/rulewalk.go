@@ -11,6 +11,9 @@ import (
 func (w *walk) rules(h *hit) Errno {
 	w.droppedTOS, w.realms = 0, 0
 	h.rule = nil
+	if w.only {
+		return w.oneTable(h)
+	}
 	if w.mode() == ModeMerged {
 		if w.telling() {
 			w.step(Step{Kind: StepRule, Reason: ReasonRulesNotInForce, Taken: true, RuleIndex: -1})
@@ -62,6 +65,19 @@ func (w *walk) hardWired(h *hit) Errno {
 		return e
 	}
 	w.step(Step{Kind: StepResult, Reason: ReasonEndOfRules, RuleIndex: -1, Errno: ENETUNREACH})
+	return ENETUNREACH
+}
+
+// oneTable is the walk of one rule, without naming it.
+func (w *walk) oneTable(h *hit) Errno {
+	w.enterDomain()
+	switch out, e := w.lookup(w.onlyTable, h); out {
+	case found:
+		return 0
+	case rejected:
+		return e
+	}
+	h.alias = nil
 	return ENETUNREACH
 }
 

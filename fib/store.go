@@ -83,9 +83,9 @@ type intern struct {
 	buf       []byte
 	epoch     uint64
 	fresh     []uint32 // leaves set by the running transaction
-	realms    int // leaves in use that hold a leg with a realm
-	lost      int // leaves in use that are, or may be, lost (D8)
-	lendable  int // aliases that others may inherit metrics from
+	realms    int      // leaves in use that hold a leg with a realm
+	lost      int      // leaves in use that are, or may be, lost (D8)
+	lendable  int      // aliases that others may inherit metrics from
 }
 
 type aliasRec struct {

@@ -82,6 +82,9 @@ func (tx *Txn) commit() Result {
 	}
 	tx.s.legRealms = tx.in.realms > 0
 	tx.makeReady()
+	if tx.owned.links {
+		tx.s.listOwn6()
+	}
 	tx.s.makeCuts()
 	tx.done = true
 	tx.s.gen = tx.base.gen + 1

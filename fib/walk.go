@@ -68,6 +68,8 @@ type walk struct {
 	hashed       bool
 	hashKnown    bool
 	hashValue    uint32
+	only         bool // table onlyTable is looked at in place of the rules
+	onlyTable    TableID
 	reverse      bool // the reverse lookup of C31: its steps are not told
 }
 

@@ -4,7 +4,7 @@ package rules
 func made(f Family, entries []*Entry) *List {
 	l := &List{family: f, age: uint32(len(entries))}
 	for i, e := range entries {
-		e.order = two(e.Priority, uint32(i))
+		e.order, e.open = two(e.Priority, uint32(i)), e.isOpen()
 		l.count(e, 1)
 	}
 	l.rules, l.index = sequenceOf(entries), indexOf(entries)
@@ -29,6 +29,7 @@ func (l *List) inserted(e *Entry) *List {
 		l = l.renumbered()
 	}
 	e.order = two(e.Priority, l.age)
+	e.open = e.isOpen()
 	c := *l
 	c.family, c.age = e.Family, l.age+1
 	c.rules = l.rules.with(e)

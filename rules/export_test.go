@@ -37,16 +37,29 @@ func CheckIndex(l *List) error {
 	}
 	var c checker
 	acts, notes, named := 0, 0, 0
-	for _, e := range l.rules.all(0) {
+	open := l.index.open
+	for i, e := range l.rules.all(0) {
 		n := 0
 		e.shapes(func(*shape, *words) { n++ })
-		if e.Action != ActNop {
+		switch {
+		case e.open != e.isOpen():
+			return fmt.Errorf("rule %d: open is %v", i, e.open)
+		case e.Action == ActNop:
+		case e.open:
+			if len(open) == 0 || open[0] != e {
+				return fmt.Errorf("rule %d is not among the open ones", i)
+			}
+			open = open[1:]
+		default:
 			acts += n
 		}
 		if e.L3MDev && !e.IifDetached() && !e.OifDetached() {
 			notes++
 		}
 		e.values(func(uint64) { named++ })
+	}
+	if len(open) > 0 {
+		return fmt.Errorf("%d open rules too many", len(open))
 	}
 	c.rules = l
 	if n := c.tuples(l.index.acts, true); n != acts {

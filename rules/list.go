@@ -26,6 +26,8 @@ type Entry struct {
 	IifIndex, OifIndex   int32 // 0: no such link, or no name
 	IifMaster, OifMaster bool  // the link is an L3 master (L16)
 
+	open bool // no selector: every flow matches
+
 	// order is the priority and, below it, an age that grows from rule to rule (A1).
 	// Unlike the position it stays when other rules come and go.
 	order uint64

@@ -40,6 +40,13 @@ func (l *List) Match(i int, f *Flow, p Profile) (matched bool, failed Selector, 
 	return matched, failed, deferred
 }
 
+// isOpen reports whether e has no selector, so that every flow matches.
+func (e *Entry) isOpen() bool {
+	return e.Iif == "" && e.Oif == "" && e.MarkMask == 0 && e.TunID == 0 && !e.L3MDev && !e.HasUIDs && !e.Not &&
+		e.From.Bits() <= 0 && e.To.Bits() <= 0 && e.TOS == 0 && e.DSCPMask == 0 && e.FlowLabelMask == 0 &&
+		e.IPProto == 0 && !e.Sport.IsSet() && !e.Dport.IsSet()
+}
+
 // NotesL3Table reports whether testing r for f, with the given outcome of Match,
 // reached an l3mdev selector that held. A kernel remembers the L3 master's table
 // at that point for the rest of the walk, and every matching l3mdev rule uses

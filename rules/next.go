@@ -27,27 +27,38 @@ func (l *List) Next(c *Cursor, f *Flow, p Profile) (e *Entry, deferred, noted bo
 	if l == nil || l.index == nil {
 		return l.scan(c, f, p)
 	}
-	// The first rule of most lists is local, which matches everything.
-	if e = l.rules.pages[0].entries[0]; c.order <= e.order && !e.L3MDev && l.acts(e, f, p) {
-		c.order = e.order + 1
-		return e, e.defersFrom(f), false
+	// Not a literal: it would be made aside and copied, and the copy wait for it.
+	var s search
+	s.l, s.p, s.start, s.limit = l, p, c.order, 1<<64-1
+	for _, e := range l.index.open[l.index.firstOpen(c.order):] {
+		if e.Action == ActGoto {
+			if _, ok := l.target(e); !ok {
+				continue
+			}
+		}
+		s.best, s.limit = e, e.order
+		break
 	}
-	if !c.ready {
-		c.words.set(f, l.family, p)
-		c.ready = true
-	}
-	s := search{l: l, p: p, start: c.order, limit: 1<<64 - 1}
-	s.in(l.index.acts, f, &c.words)
+	s.in(l.index.acts, f, c)
 	if e = s.best; e != nil {
 		deferred = e.defersFrom(f)
 		s.best, s.limit = nil, e.order+1
 	}
 	c.order = s.limit
 	if f.L3Master != 0 && len(l.index.notes) > 0 {
-		s.in(l.index.notes, f, &c.words)
+		s.in(l.index.notes, f, c)
 		noted = s.best != nil
 	}
 	return e, deferred, noted
+}
+
+// wordsOf returns the words of the walk's flow, which it makes once.
+func (c *Cursor) wordsOf(f *Flow, l *List, p Profile) *words {
+	if !c.ready {
+		c.words.set(f, l.family, p, l.index.used)
+		c.ready = true
+	}
+	return &c.words
 }
 
 // scan is Next, rule by rule.
@@ -56,7 +67,7 @@ func (l *List) scan(c *Cursor, f *Flow, p Profile) (e *Entry, deferred, noted bo
 		e := l.rules.at(c.at)
 		c.at++
 		noted = noted || e.L3MDev && e.noted(f, p)
-		if l.acts(e, f, p) {
+		if e.open && e.Action == ActLookup || l.acts(e, f, p) {
 			return e, e.defersFrom(f), noted
 		}
 	}

@@ -69,10 +69,17 @@ func masksOf(p netip.Prefix) (hi, lo uint64) {
 	return ^uint64(0), ^uint64(0) << (128 - n)
 }
 
-// set fills the words of a flow.
-func (w *words) set(f *Flow, family Family, p Profile) {
-	w[wSrcHi], w[wSrcLo] = wordsOf(f.Src)
-	w[wDstHi], w[wDstLo] = wordsOf(f.Dst)
+// set fills those words of a flow that are used.
+func (w *words) set(f *Flow, family Family, p Profile, used uint16) {
+	if used&(1<<wSrcHi|1<<wSrcLo) != 0 {
+		w[wSrcHi], w[wSrcLo] = wordsOf(f.Src)
+	}
+	if used&(1<<wDstHi|1<<wDstLo) != 0 {
+		w[wDstHi], w[wDstLo] = wordsOf(f.Dst)
+	}
+	if used>>wMark == 0 {
+		return
+	}
 	w[wMark] = two(f.Mark, f.FlowLabel)
 	w[wLinks] = two(uint32(f.Iif), uint32(f.Oif))
 	w[wDomains] = w[wLinks]

@@ -97,11 +97,14 @@ type search struct {
 	best         *Entry // its order is limit
 }
 
-// in searches ts for f, whose words are w. It is a filter: what it comes across is
-// compared in full.
-func (s *search) in(ts tuples, f *Flow, w *words) {
+// in searches ts for f. It is a filter: what it comes across is compared in full.
+func (s *search) in(ts tuples, f *Flow, c *Cursor) {
+	if len(ts) == 0 || ts[0].rules.min >= s.limit {
+		return
+	}
+	w := c.wordsOf(f, s.l, s.p)
 	unmet := withSource
-	if f.hasSource() {
+	if s.l.family == Inet6 && f.hasSource() { // of IPv4 all are met always
 		unmet = withoutSource
 	}
 	for _, t := range ts {

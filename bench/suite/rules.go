@@ -134,9 +134,9 @@ func (b *Bench) decide(ctx context.Context, s *streams.Stream, bare *engines.Fil
 	}
 	for _, x := range all {
 		var first uint64
+		b.progress("checking " + x.set.Name)
+		part := b.checked(s, x.forms[0])
 		for i, form := range x.forms {
-			b.progress("checking " + x.set.Name)
-			part := b.checked(s, form)
 			sum := form.Checksum(part)
 			if i == 0 {
 				first = sum
