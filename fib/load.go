@@ -170,6 +170,9 @@ func (tx *Txn) loadRoute4(k tableKey, r *Route) {
 			n.Scope, n.ScopeSet = tx.s.loadedScope(r, n)
 			guessed = guessed || n.Scope == ScopeLink && n.Gateway.Is4()
 			if n.Scope == ScopeHost && n.Gateway.IsValid() && r.Scope < ScopeLink && k.id != TableMain {
+				if tx.recheck == nil {
+					tx.recheck = map[routeKey]bool{}
+				}
 				tx.recheck[routeKey{k, r.Dst}] = true
 			}
 		}

@@ -57,6 +57,9 @@ func (tx *Txn) startList(key routeKey, before *leaf) *loadingLeaf {
 			l.add(s.src, a)
 		}
 	}
+	if tx.loading == nil {
+		tx.loading = map[routeKey]*loadingLeaf{}
+	}
 	tx.loading[key] = l
 	return l
 }

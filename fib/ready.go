@@ -13,8 +13,8 @@ type ready struct {
 	ranked  bool // the source is chosen for the destination (D41):
 	// usually this one, where that is the one for every global address that is not ours.
 	usual netip.Addr
-	dev     int32
-	gated   bool // a gateway that is known to have failed excludes the route (D10)
+	dev   int32
+	gated bool // a gateway that is known to have failed excludes the route (D10)
 }
 
 // readyLeaves bounds the leaves that have a ready answer, and so what a change of links

@@ -173,6 +173,10 @@ func identical(a, b *alias) bool {
 	if a.id == b.id && a.id != 0 {
 		return true
 	}
+	// Most differ in this.
+	if a.nhid != b.nhid || len(a.legs) != len(b.legs) || len(a.legs) > 0 && (a.legs[0].Link != b.legs[0].Link || a.legs[0].Gateway != b.legs[0].Gateway) {
+		return false
+	}
 	x, y := *a, *b
 	x.flags, y.flags = 0, 0
 	x.guessed, y.guessed = false, false
@@ -224,9 +228,12 @@ func (tx *Txn) addRoute4(r *Route, flags AddFlags) error {
 		case same >= 0:
 			return refuse(EEXIST, "exactly this route exists")
 		case flags&Replace != 0:
-			n := slices.Clone(list)
-			n[first] = tx.internAlias(&a)
-			tx.setLeaf(k, r.Dst, l.with(netip.Prefix{}, n))
+			rec := tx.in.alias(&a)
+			if len(list) > 1 || !tx.setAlone(k, r.Dst, rec) {
+				n := slices.Clone(list)
+				n[first] = rec.alias
+				tx.setLeaf(k, r.Dst, l.with(netip.Prefix{}, n))
+			}
 			tx.res.RoutesAdded++
 			tx.res.RoutesRemoved++
 			return nil
@@ -237,7 +244,10 @@ func (tx *Txn) addRoute4(r *Route, flags AddFlags) error {
 	if flags&Create == 0 {
 		return refuse(ENOENT, "no route with this prefix, TOS and metric exists, and the request does not create one")
 	}
-	tx.setLeaf(k, r.Dst, l.with(netip.Prefix{}, slices.Insert(slices.Clone(list), at, tx.internAlias(&a))))
+	rec := tx.in.alias(&a)
+	if len(list) > 0 || !tx.setAlone(k, r.Dst, rec) {
+		tx.setLeaf(k, r.Dst, l.with(netip.Prefix{}, slices.Insert(slices.Clone(list), at, rec.alias)))
+	}
 	tx.res.RoutesAdded++
 	return nil
 }

@@ -21,8 +21,8 @@ type Txn struct {
 	owned ownedParts
 	dirty bool // something other than routes changed
 
-	refs      map[uint32]int32 // by leaf, to take back if the transaction fails
-	zero      []uint32         // leaves whose references went to zero
+	refs      []refChange // of leaves, to take back if the transaction fails
+	zero      []uint32    // leaves whose references went to zero
 	swapped   []swappedAlias
 	legs      []Nexthop    // scratch of LoadRoute
 	ties      []netip.Addr // loaded addresses whose stamps do not tell the newest
@@ -35,6 +35,12 @@ type Txn struct {
 // ownedParts marks the parts of s that are no longer shared with base.
 type ownedParts struct {
 	tables, leaves, links, neighs, objects, owner4, names bool
+}
+
+// refChange is a reference to a leaf that came or went.
+type refChange struct {
+	leaf  uint32
+	delta int32
 }
 
 type swappedAlias struct {
@@ -50,8 +56,7 @@ func (f *FIB) begin() *Txn {
 	s.cuts.on = false
 	f.in.epoch++
 	f.in.fresh = f.in.fresh[:0]
-	return &Txn{f: f, in: f.in, base: base, s: &s, edits: map[tableKey]lookup.Editor{}, refs: map[uint32]int32{},
-		loading: map[routeKey]*loadingLeaf{}, recheck: map[routeKey]bool{}, res: Result{Generation: base.gen}}
+	return &Txn{f: f, in: f.in, base: base, s: &s, edits: map[tableKey]lookup.Editor{}, res: Result{Generation: base.gen}}
 }
 
 // Snapshot shows the transaction's own state so far, for lookups within it and to
@@ -104,10 +109,12 @@ func (tx *Txn) abort() {
 	for i := len(tx.swapped) - 1; i >= 0; i-- {
 		tx.unswap(tx.swapped[i])
 	}
-	for leaf, delta := range tx.refs {
-		tx.in.ref(tx.s.leaves, leaf, -delta)
-		if tx.in.leafRefs[leaf] == 0 && tx.s.leaves.at(leaf) != nil {
-			tx.in.free(&tx.s.leaves, leaf)
+	for _, c := range tx.refs {
+		tx.in.ref(tx.s.leaves, c.leaf, -c.delta)
+	}
+	for _, c := range tx.refs {
+		if tx.in.leafRefs[c.leaf] == 0 && tx.s.leaves.at(c.leaf) != nil {
+			tx.in.free(&tx.s.leaves, c.leaf)
 		}
 	}
 	tx.s = tx.base // for who asks a transaction that has ended
@@ -165,21 +172,34 @@ func (tx *Txn) setLeaf(k tableKey, p netip.Prefix, l *leaf) {
 	if len(l.plain) == 0 && !l.isLost() {
 		l = tx.orphaned(routeKey{k, p}, l)
 	}
-	i := tx.in.leaf(&tx.s.leaves, l)
+	tx.put(k, p, tx.in.leaf(&tx.s.leaves, l))
+}
+
+// setAlone puts an alias alone under p, if a leaf that it is alone in is there already.
+func (tx *Txn) setAlone(k tableKey, p netip.Prefix, r *aliasRec) bool {
+	if r.single == 0 || k.fam == Inet6 {
+		return false
+	}
+	tx.put(k, p, r.single-1)
+	return true
+}
+
+// put puts leaf i under p.
+func (tx *Txn) put(k tableKey, p netip.Prefix, i uint32) {
 	tx.retain(i)
-	if old, ok := ed.Insert(p, i); ok {
+	if old, ok := tx.edit(k, true).Insert(p, i); ok {
 		tx.release(old)
 	}
 }
 
 func (tx *Txn) retain(i uint32) {
 	tx.in.ref(tx.s.leaves, i, 1)
-	tx.refs[i]++
+	tx.refs = append(tx.refs, refChange{i, 1})
 }
 
 func (tx *Txn) release(i uint32) {
 	tx.in.ref(tx.s.leaves, i, -1)
-	tx.refs[i]--
+	tx.refs = append(tx.refs, refChange{i, -1})
 	if tx.in.leafRefs[i] == 0 {
 		tx.zero = append(tx.zero, i)
 	}

@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/fibula-net/fibula/bench/engines"
-	"github.com/fibula-net/fibula/bench/goals"
 	"github.com/fibula-net/fibula/bench/measure"
 	"github.com/fibula-net/fibula/bench/peers"
 	"github.com/fibula-net/fibula/bench/results"
@@ -54,7 +53,7 @@ func (b *Bench) peersOf(ctx context.Context, p *peers.Peer, f fib.Family) error 
 	fill := b.figure("build", peers.Variants(f)[0], f, &one, results.Seconds, measure.Of([]float64{took.Seconds()}))
 	b.Run.Add(fill)
 	var ours []*engines.Form
-	for _, e := range []*engines.Engine{engines.Default(), engines.Named(goals.Plain)} {
+	for _, e := range []*engines.Engine{engines.Default(), engines.Named(engines.Compiled + "-plain")} {
 		if e != nil {
 			x := engines.FillWith(e, b.family(&one, f))
 			defer x.KeepAlive()

@@ -49,7 +49,7 @@ func (b *codebook) take(i lookup.Index) uint32 {
 		}
 		return i + 1
 	}
-	if code := b.codes[i]; code != 0 {
+	if code := b.of(i); code != 0 {
 		b.users[code]++
 		return code
 	}
@@ -75,10 +75,15 @@ func (b *codebook) take(i lookup.Index) uint32 {
 
 // of returns the code that i has.
 func (b *codebook) of(i lookup.Index) uint32 {
-	if b.codes == nil {
+	if b.codes == nil || b.direct(i) {
 		return i + 1
 	}
 	return b.codes[i]
+}
+
+// direct reports whether i has the code one above itself.
+func (b *codebook) direct(i lookup.Index) bool {
+	return i < b.limit-1 && b.users[i+1] != 0 && b.indexes[i+1] == i
 }
 
 // drop takes note that a prefix with index i is gone.
@@ -86,7 +91,7 @@ func (b *codebook) drop(i lookup.Index) {
 	if b.codes == nil {
 		return
 	}
-	code := b.codes[i]
+	code := b.of(i)
 	if b.users[code]--; b.users[code] == 0 {
 		delete(b.codes, i)
 		if code != i+1 {

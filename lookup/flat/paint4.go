@@ -90,7 +90,7 @@ func (d *direct4) publish(base uint32, t *node[lookup.Index], changes []change4)
 		}
 	}
 	for i := range changes {
-		d.repaint(t, changes[i].addr, uint32(changes[i].length))
+		d.repaint(t, &changes[i])
 	}
 	return d.head, true
 }
@@ -98,7 +98,10 @@ func (d *direct4) publish(base uint32, t *node[lookup.Index], changes []change4)
 // repaint brings what prefix addr/length may decide in line with the tree. It sets what
 // has no longer match to the prefix, if it is there; otherwise it looks for
 // another match for what had the prefix. Prefixes may be repainted in any order.
-func (d *direct4) repaint(t *node[lookup.Index], addr, length uint32) {
+//
+// What a later change takes back does not matter: that one repaints it.
+func (d *direct4) repaint(t *node[lookup.Index], change *change4) {
+	addr, length := change.addr, uint32(change.length)
 	if length == 0 {
 		return
 	}
@@ -108,11 +111,17 @@ func (d *direct4) repaint(t *node[lookup.Index], addr, length uint32) {
 	}
 	key := uint64(addr) << 32
 	var code, to uint32
-	e := t.get(key, int(length))
-	if there := e != nil; there {
-		code, to = d.book.of(e.value), length
-	} else if e = t.longest(key, int(length)-1); e != nil && e.length > 0 {
-		code, to = d.book.of(e.value), uint32(e.length)
+	if change.is { // which spares a search in the tree
+		code, to = d.book.of(change.index), length
+	}
+	if code == 0 {
+		e := t.get(key, int(length))
+		if e == nil {
+			e = t.longest(key, int(length)-1)
+		}
+		if e != nil && e.length > 0 {
+			code, to = d.book.of(e.value), uint32(e.length)
+		}
 	}
 	decides := func(had uint32) bool { return had == length || had < length && to == length }
 	if length > 24 {

@@ -4,19 +4,33 @@ import "math/bits"
 
 // A tree is a persistent burst trie over the first 64 bits of addresses (IPv4 addresses
 // left-aligned). A leaf is one sorted list of prefixes; when it outgrows burstAt
-// it becomes a node with a child for each value of the next byte, and keeps
-// those prefixes that end within that byte. A change copies the short lists and the
+// it becomes a node with a child for each value of the next four bits, and keeps
+// those prefixes that end within these. A change copies the short lists and the
 // child arrays on its path, once for each epoch (see Editor), and nothing else.
 type node[V any] struct {
-	epoch uint64
-	list  []entry[V] // by key, then by length
-	kids  *kids[V]   // nil: a leaf
-	n     int        // entries here and below
-	first uint64     // the least key that can be here
-	depth uint8      // bits that all keys here have in common with it: 0, 8 … 64
+	epoch  uint64
+	list   []entry[V] // by key, then by length
+	kids   *kids[V]   // nil: a leaf
+	n      int        // entries here and below
+	first  uint64     // the least key that can be here
+	depth  uint8      // bits that all keys here have in common with it: 0, 4 … 64
+	shared bool       // list is another version's as well
 }
 
-type kids[V any] [256]*node[V]
+// Steps of four bits keep the copies of a change small: with eight, what was copied of a
+// table of a million prefixes was six times as much, and a change took twice as long.
+const (
+	step = 4
+	fan  = 1 << step
+)
+
+type kids[V any] [fan]*node[V]
+
+// inner is a node beside its kids.
+type inner[V any] struct {
+	node[V]
+	beside kids[V]
+}
 
 type entry[V any] struct {
 	key    uint64 // masked to length
@@ -27,16 +41,17 @@ type entry[V any] struct {
 // A leaf bursts when it exceeds burstAt, and a node becomes a leaf again when no more
 // than mergeAt are left. The gap keeps one route that flaps from doing either each time.
 const (
-	burstAt = 96
-	mergeAt = 48
+	burstAt = 24
+	mergeAt = 12
 )
 
 func maskOf(length int) uint64 { return ^uint64(0) << (64 - length) } // 0 for length 0
 
-func (n *node[V]) byteOf(key uint64) uint8 { return uint8(key >> (56 - n.depth)) }
+// digit is what tells the children of n apart.
+func (n *node[V]) digit(key uint64) int { return int(key>>(64-step-n.depth)) & (fan - 1) }
 
 // keeps reports whether a prefix of this length belongs into n's own list.
-func (n *node[V]) keeps(length int) bool { return n.kids == nil || length < int(n.depth)+8 }
+func (n *node[V]) keeps(length int) bool { return n.kids == nil || length < int(n.depth)+step }
 
 // search returns where key/length is, or belongs, in a list.
 func search[V any](list []entry[V], key uint64, length int) (at int, found bool) {
@@ -61,7 +76,7 @@ func (n *node[V]) get(key uint64, length int) *entry[V] {
 			}
 			return nil
 		}
-		n = n.kids[n.byteOf(key)]
+		n = n.kids[n.digit(key)]
 	}
 	return nil
 }
@@ -73,10 +88,10 @@ func (n *node[V]) longest(key uint64, limit int) *entry[V] {
 		if e := longestIn(n.list, key, limit); e != nil {
 			best = e
 		}
-		if n.kids == nil || limit < int(n.depth)+8 {
+		if n.kids == nil || limit < int(n.depth)+step {
 			break
 		}
-		n = n.kids[n.byteOf(key)]
+		n = n.kids[n.digit(key)]
 	}
 	return best
 }
@@ -134,12 +149,12 @@ func (n *node[V]) between(key uint64, length int, last uint64, yield func(*entry
 	}
 	if n.kids != nil {
 		// What lies before or after may be all of n: the path to it bounds both sides.
-		lo, hi := 0, 255
+		lo, hi := 0, fan-1
 		if n.holds(key) {
-			lo = int(n.byteOf(key))
+			lo = n.digit(key)
 		}
 		if n.holds(last) {
-			hi = int(n.byteOf(last))
+			hi = n.digit(last)
 		}
 		for b := lo; b <= hi; b++ {
 			kid := n.kids[b]

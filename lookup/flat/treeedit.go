@@ -11,14 +11,21 @@ func (n *node[V]) own(epoch uint64, depth uint8, key uint64) *node[V] {
 	case n.epoch == epoch:
 		return n
 	}
-	c := *n
-	c.epoch = epoch
-	c.list = append(make([]entry[V], 0, len(n.list)+1), n.list...)
-	if n.kids != nil {
-		k := *n.kids
-		c.kids = &k
+	if n.kids == nil {
+		c := *n
+		c.epoch, c.shared = epoch, true
+		return &c
 	}
-	return &c
+	c := &inner[V]{node: *n, beside: *n.kids}
+	c.epoch, c.shared, c.kids = epoch, true, &c.beside
+	return &c.node
+}
+
+// ownList makes the list of a node that is owned its own, with room for one more.
+func (n *node[V]) ownList() {
+	if n.shared {
+		n.list, n.shared = append(make([]entry[V], 0, len(n.list)+1), n.list...), false
+	}
 }
 
 // put stores v under key/length in a tree and returns the tree's next root. old is
@@ -26,12 +33,14 @@ func (n *node[V]) own(epoch uint64, depth uint8, key uint64) *node[V] {
 func (n *node[V]) put(epoch uint64, depth uint8, key uint64, length int, v V) (root *node[V], old V, replaced bool) {
 	n = n.own(epoch, depth, key)
 	if !n.keeps(length) {
-		kid := &n.kids[n.byteOf(key)]
-		*kid, old, replaced = (*kid).put(epoch, n.depth+8, key, length, v)
+		kid := &n.kids[n.digit(key)]
+		*kid, old, replaced = (*kid).put(epoch, n.depth+step, key, length, v)
 	} else if at, found := search(n.list, key, length); found {
+		n.ownList()
 		old, replaced = n.list[at].value, true
 		n.list[at].value = v
 	} else {
+		n.ownList()
 		n.list = slices.Insert(n.list, at, entry[V]{key, uint8(length), v})
 	}
 	if !replaced {
@@ -46,20 +55,20 @@ func (n *node[V]) put(epoch uint64, depth uint8, key uint64, length int, v V) (r
 // burst turns a leaf that is owned into a node.
 func (n *node[V]) burst() {
 	all := n.list
-	n.kids, n.list = new(kids[V]), nil
+	n.kids, n.list, n.shared = new(kids[V]), nil, false
 	for i := 0; i < len(all); {
 		if n.keeps(int(all[i].length)) {
 			n.list = append(n.list, all[i])
 			i++
 			continue
 		}
-		b, from := n.byteOf(all[i].key), i
-		for i < len(all) && n.byteOf(all[i].key) == b && !n.keeps(int(all[i].length)) {
+		b, from := n.digit(all[i].key), i
+		for i < len(all) && n.digit(all[i].key) == b && !n.keeps(int(all[i].length)) {
 			i++
 		}
 		kid := n.kids[b]
 		if kid == nil {
-			kid = kid.own(n.epoch, n.depth+8, all[from].key)
+			kid = kid.own(n.epoch, n.depth+step, all[from].key)
 			n.kids[b] = kid
 		}
 		kid.list = append(kid.list, all[from:i]...)
@@ -81,16 +90,17 @@ func (n *node[V]) remove(epoch uint64, key uint64, length int) *node[V] {
 	n = n.own(epoch, n.depth, key)
 	n.n--
 	if n.keeps(length) {
+		n.ownList()
 		at, _ := search(n.list, key, length)
 		n.list = slices.Delete(n.list, at, at+1)
 	} else {
-		kid := &n.kids[n.byteOf(key)]
+		kid := &n.kids[n.digit(key)]
 		*kid = (*kid).remove(epoch, key, length)
 	}
 	if n.kids != nil && n.n <= mergeAt {
 		list := make([]entry[V], 0, n.n+1)
 		n.walk(0, 0, func(e *entry[V]) bool { list = append(list, *e); return true })
-		n.list, n.kids = list, nil
+		n.list, n.kids, n.shared = list, nil, false
 	}
 	return n
 }
