@@ -33,7 +33,7 @@ type fillFunc func(routes iter.Seq2[netip.Prefix, lookup.Index]) Forms
 type Forms struct {
 	Scalar Form
 	Batch  *Form
-	Bytes  uint64 // of memory outside the heap
+	Arrays uint64 // bytes of what was compiled from the routes, if that is kept beside them
 	Table  lookup.Table
 	keep   any
 }

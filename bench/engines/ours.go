@@ -15,8 +15,8 @@ func ours(e lookup.Engine, most int) *Engine {
 	return &Engine{Name: e.Name(), Ours: true, Most: most, Engine: e, Fill: func(routes iter.Seq2[netip.Prefix, lookup.Index]) Forms {
 		t := e.Build(routes)
 		f := Forms{Scalar: scalar(t), Batch: batch(t), Table: t, keep: t}
-		if m, ok := t.(interface{ MappedBytes() uint64 }); ok {
-			f.Bytes = m.MappedBytes()
+		if m, ok := t.(interface{ ArrayBytes() uint64 }); ok {
+			f.Arrays = m.ArrayBytes()
 		}
 		return f
 	}}

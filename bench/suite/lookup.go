@@ -105,7 +105,7 @@ func (b *Bench) fill(ctx context.Context, t *tables.Table, f fib.Family, runs in
 		x.KeepAlive()
 		all = append(all, x)
 		if runs > 0 {
-			each := (float64(after) - float64(before) + float64(x.Bytes)) / float64(t.Len())
+			each := (float64(after) - float64(before)) / float64(t.Len())
 			b.Run.Add(b.figure("memory", e.Name, f, t, results.BytesEach, measure.Of([]float64{each})))
 			b.Run.Add(b.figure("build", e.Name, f, t, results.Seconds, measure.Of(times)))
 		}

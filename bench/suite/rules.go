@@ -100,13 +100,12 @@ func (b *Bench) loadSets(ctx context.Context) ([]*loaded, error) {
 	return all, nil
 }
 
-// memory tells what a whole FIB of both families takes: its tables of longest-prefix
-// match, which with rules and links are what Resolve needs, and the routes, which are
-// the rest. Without routes that a kernel would not share, the rest is small.
+// memory tells what a whole FIB of both families takes: what was compiled of its tables, which
+// with rules and links is what Resolve reads, and the routes, which are the rest. An
+// engine that compiles nothing reads the routes themselves.
 func (b *Bench) memory(engine *engines.Engine, name string, whole uint64) {
-	before := bench.Heap()
 	filled := engines.FillWith(engine, b.Table.All())
-	tables := float64(bench.Heap()-before) + float64(filled.Bytes)
+	compiled := float64(filled.Arrays)
 	filled.KeepAlive()
 	n := float64(b.Table.Len())
 	add := func(engine, what, unit string, v float64) {
@@ -115,8 +114,8 @@ func (b *Bench) memory(engine *engines.Engine, name string, whole uint64) {
 		b.Run.Add(f)
 	}
 	add(name, "both", results.BytesEach, float64(whole)/n)
-	add(name, "routes", results.BytesEach, max(float64(whole)-tables, 0)/n)
-	add(engine.Name, "both", results.Bytes, tables)
+	add(name, "routes", results.BytesEach, (float64(whole)-compiled)/n)
+	add(engine.Name, "both", results.Bytes, compiled)
 }
 
 // decide compares and measures the FIBs on one stream.

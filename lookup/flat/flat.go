@@ -4,6 +4,7 @@ import (
 	"iter"
 	"net/netip"
 	"sync/atomic"
+	"unsafe"
 
 	"github.com/fibula-net/fibula/lookup"
 )
@@ -273,3 +274,26 @@ func (t *Table) Edit() lookup.Editor {
 // next one. A node that carries the number of the running stretch was made in it, and is
 // seen by nobody else.
 var epochs atomic.Uint64
+
+// ArrayBytes is the memory of what was compiled from the trees: all that Lookup and the
+// batches read of a table of many prefixes. The trees hold the routes themselves.
+func (t *Table) ArrayBytes() uint64 {
+	n := 0
+	if d := t.direct; d != nil {
+		c := d.cells.Load()
+		n += int(unsafe.Sizeof(*d)) + 4*len(d.codes) + int(unsafe.Sizeof(*d.lengths)) + len(c.slots)*4 + len(c.cells)*int(unsafe.Sizeof(cell4{}))
+		if d.width > width1 {
+			n += 4 * len(d.book.indexes)
+		}
+		n += 4 * len(d.book.users)
+	}
+	if d := t.direct6; d != nil {
+		n += int(unsafe.Sizeof(*d)) + 4*len(d.arena)
+	}
+	for _, r := range [...]*ranges{t.small4, t.small6} {
+		if r != nil {
+			n += int(unsafe.Sizeof(*r)) + 8*len(r.starts) + int(unsafe.Sizeof(lookup.Match{}))*len(r.answers)
+		}
+	}
+	return uint64(n)
+}
