@@ -19,6 +19,7 @@ var LPM = []*Engine{
 	ours(trie.Engine{}, 0),
 	ours(flat.Engine{}, 0),
 	ours(flat.Engine{Plain: true}, 0),
+	ours(flat.Engine{AVX2: true}, 0),
 	bartTable(),
 	bartFast(),
 	critbit(),

@@ -87,10 +87,7 @@ func indexOf(m lookup.Match, ok bool) lookup.Index {
 // batch4 looks up n ≤ chunk addresses, as if the version were the newest. It returns how many
 // are in deep blocks, with their positions in odd.
 func (t *Table) batch4(dst []uint32, out []lookup.Index, odd *[chunk + 16]uint32) int {
-	done, n := 0, 0
-	if t.vectors {
-		done, n = t.direct.vectors(dst, out, t.none, odd)
-	}
+	done, n := t.direct.vectors(t.vectors, dst, out, t.none, odd)
 	return t.direct.batchGo(dst, out, done, t.none, odd, n)
 }
 

@@ -65,10 +65,7 @@ func (t *Table) slow6(addr *[2]uint64) lookup.Index {
 
 // batch6 is batch4.
 func (t *Table) batch6(dst [][2]uint64, out []lookup.Index, s *scratch6) int {
-	done, n := 0, 0
-	if t.vectors {
-		done, n = t.direct6.vectors(dst, out, t.none6, s)
-	}
+	done, n := t.direct6.vectors(t.vectors, dst, out, t.none6, s)
 	return t.direct6.batchGo(dst, out, done, t.none6, s, n)
 }
 

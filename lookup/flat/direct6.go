@@ -62,8 +62,8 @@ func entryOf(kind, v uint32) uint32 { return kind<<30 | v }
 
 // lookup returns the longest match of the address whose first half is hi, but for
 // the default route. It is not sure if the address is in a deep block, or its region has changed.
-func (d *direct6) lookup(hi uint64, version uint32, vectors bool) (m lookup.Match, found, sure bool) {
-	code := d.find(hi, vectors)
+func (d *direct6) lookup(hi uint64, version uint32, on isa) (m lookup.Match, found, sure bool) {
+	code := d.find(hi, on)
 	m = d.book.match(code)
 	return m, code != 0, code != deep6 && d.current(hi, version)
 }

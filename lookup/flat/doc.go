@@ -13,7 +13,7 @@
 // of the packet path take the newest for each burst.
 //
 // Batches of packed addresses, [Table.LookupBatch4] and [Table.LookupBatch6], run in vectors
-// where the machine has AVX-512 (kernel*_amd64.s); the plain Go code beside them does
+// where the machine has AVX-512 or, for IPv4, AVX2 (kernel*_amd64.s); the plain Go code beside them does
 // the same, is what other machines run, and is what the vectors are tested against.
 //
 // Limits: a table with an index above 1<<32-3 has no IPv4 arrays, and one with more than 65,534

@@ -18,9 +18,19 @@ type Engine struct {
 	// Direct6 is the same of IPv6, where the arrays take 2 MiB or more; 0 means 4,096.
 	Direct6 int
 
-	// Plain leaves the vectors out of batches, to see what they are worth.
-	Plain bool
+	// Plain leaves the vectors out of batches, and AVX2 those that are wider, to see what they are
+	// worth.
+	Plain, AVX2 bool
 }
+
+// isa is the set of instructions that batches use, a wider one being greater.
+type isa uint8
+
+const (
+	plain isa = iota
+	avx2
+	avx512
+)
 
 const (
 	direct4From = 16384
@@ -29,10 +39,13 @@ const (
 
 var _ lookup.Engine = Engine{}
 
-// Name returns "flat", or "flat-plain".
+// Name returns "flat", "flat-plain" or "flat-avx2".
 func (e Engine) Name() string {
-	if e.Plain {
+	switch {
+	case e.Plain:
 		return "flat-plain"
+	case e.AVX2:
+		return "flat-avx2"
 	}
 	return "flat"
 }
@@ -45,7 +58,13 @@ func (e Engine) New() lookup.Table {
 	if e.Direct6 == 0 {
 		e.Direct6 = direct6From
 	}
-	return &Table{direct4From: e.Direct4, direct6From: e.Direct6, vectors: avx512 && !e.Plain, none: NoMatch, none6: NoMatch}
+	on := best
+	if e.Plain {
+		on = plain
+	} else if e.AVX2 {
+		on = min(on, avx2)
+	}
+	return &Table{direct4From: e.Direct4, direct6From: e.Direct6, vectors: on, none: NoMatch, none6: NoMatch}
 }
 
 // Build returns a table with all of routes. Those in ascending order load fastest.
@@ -64,7 +83,7 @@ type Table struct {
 	long                     *node[*node[lookup.Index]] // IPv6 beyond /64: by the first 64 bits, then by the rest
 	n                        int
 	direct4From, direct6From int
-	vectors                  bool // batches are done in them
+	vectors                  isa // of batches
 
 	small4, small6 *ranges  // nil: no prefixes, or many
 	direct         *direct4 // nil: few IPv4 prefixes

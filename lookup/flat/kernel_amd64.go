@@ -4,20 +4,34 @@ package flat
 
 import "golang.org/x/sys/cpu"
 
-var avx512 = cpu.X86.HasAVX512F && cpu.X86.HasAVX512BW && cpu.X86.HasAVX512VL
+// best is the widest set that the machine has.
+var best = func() isa {
+	switch {
+	case cpu.X86.HasAVX512F && cpu.X86.HasAVX512BW && cpu.X86.HasAVX512VL:
+		return avx512
+	case cpu.X86.HasAVX2:
+		return avx2
+	}
+	return plain
+}()
 
 // vectors does as many of the addresses as it can, the first done, with n odd ones.
-func (d *direct4) vectors(dst, out []uint32, none uint32, odd *[chunk + 16]uint32) (done, n int) {
-	done = len(dst) &^ 15
+func (d *direct4) vectors(on isa, dst, out []uint32, none uint32, odd *[chunk + 16]uint32) (done, n int) {
+	at := len(dst) &^ 15
+	direct := d.book.indexes == nil || d.book.displaced.Load() == 0
 	switch {
-	case done == 0:
+	case at == 0 || on == plain:
 		return 0, 0
-	case d.book.indexes == nil || d.book.displaced.Load() == 0:
-		n = lookup4Plain(&d.codes[0], &dst[0], &out[0], done, uint32(d.width), d.deep, none, odd)
+	case direct && on == avx512:
+		n = lookup4Plain(&d.codes[0], &dst[0], &out[0], at, uint32(d.width), d.deep, none, odd)
+	case direct:
+		n = lookup4PlainAVX2(&d.codes[0], &dst[0], &out[0], at, uint32(d.width), d.deep, none, odd)
+	case on == avx512:
+		n = lookup4Decode(&d.codes[0], &dst[0], &out[0], at, uint32(d.width), d.deep, none, odd, &d.book.indexes[0])
 	default:
-		n = lookup4Decode(&d.codes[0], &dst[0], &out[0], done, uint32(d.width), d.deep, none, odd, &d.book.indexes[0])
+		n = lookup4DecodeAVX2(&d.codes[0], &dst[0], &out[0], at, uint32(d.width), d.deep, none, odd, &d.book.indexes[0])
 	}
-	return done, n
+	return at, n
 }
 
 // lookup4Plain looks up n addresses, a multiple of 16, whose codes are all one above
@@ -31,8 +45,15 @@ func lookup4Plain(codes, dst, out *uint32, n int, width, deep, none uint32, odd 
 //go:noescape
 func lookup4Decode(codes, dst, out *uint32, n int, width, deep, none uint32, odd *[chunk + 16]uint32, indexes *uint32) int
 
-func (d *direct6) vectors(dst [][2]uint64, out []uint32, none uint32, s *scratch6) (done, n int) {
-	if done = len(dst) &^ 15; done == 0 {
+//go:noescape
+func lookup4PlainAVX2(codes, dst, out *uint32, n int, width, deep, none uint32, odd *[chunk + 16]uint32) int
+
+//go:noescape
+func lookup4DecodeAVX2(codes, dst, out *uint32, n int, width, deep, none uint32, odd *[chunk + 16]uint32, indexes *uint32) int
+
+// vectors has AVX-512 alone: what bounds would be compared by AVX2 is compared as fast without.
+func (d *direct6) vectors(on isa, dst [][2]uint64, out []uint32, none uint32, s *scratch6) (done, n int) {
+	if done = len(dst) &^ 15; done == 0 || on != avx512 {
 		return 0, 0
 	}
 	return done, lookup6(&d.root[0], &d.arena[0], &d.book.indexes[0], &dst[0], &out[0], done, none, s)
@@ -44,8 +65,8 @@ func (d *direct6) vectors(dst [][2]uint64, out []uint32, none uint32, s *scratch
 func lookup6(root, arena, indexes *uint32, dst *[2]uint64, out *uint32, n int, none uint32, s *scratch6) int
 
 // find is code, as fast as the machine can.
-func (d *direct6) find(hi uint64, vectors bool) uint32 {
-	if vectors {
+func (d *direct6) find(hi uint64, on isa) uint32 {
+	if on == avx512 {
 		return code6(&d.root[0], &d.arena[0], hi)
 	}
 	return d.code(hi)
