@@ -1,6 +1,7 @@
 package engines
 
 import (
+	"github.com/fibula-net/fibula/bench/alternatives"
 	"github.com/fibula-net/fibula/lookup/flat"
 	"github.com/fibula-net/fibula/lookup/hashzone"
 	"github.com/fibula-net/fibula/lookup/linear"
@@ -20,6 +21,9 @@ var LPM = []*Engine{
 	ours(flat.Engine{}, 0),
 	ours(flat.Engine{Plain: true}, 0),
 	ours(flat.Engine{AVX2: true}, 0),
+	alternative("sorted-ranges", alternatives.NewRanges),
+	alternative("bitmap-rank", alternatives.NewRank),
+	alternative("poptrie", alternatives.NewPoptrie),
 	bartTable(),
 	bartFast(),
 	critbit(),

@@ -6,6 +6,7 @@ import (
 
 	"github.com/fibula-net/fibula/bench/streams"
 	"github.com/fibula-net/fibula/lookup"
+	"github.com/fibula-net/fibula/lookup/flat"
 )
 
 // ours wraps an engine of package lookup. Its scalar form calls through the interface,
@@ -28,27 +29,33 @@ type packedScalar interface {
 	Lookup6(addr [2]uint64) uint32
 }
 
+// packed asks four for IPv4 and six for IPv6. The type is a parameter so that a call is
+// no search for its function.
+func packed[T packedScalar](four, six T) Form {
+	return Form{
+		One: func(s *streams.Stream, i int) uint32 {
+			if is4(s) {
+				return four.Lookup4(s.V4[i])
+			}
+			return six.Lookup6(s.V6[i])
+		},
+		Answer: func(s *streams.Stream, from int, out []uint32) {
+			if is4(s) {
+				for k, a := range s.V4[from : from+len(out)] {
+					out[k] = four.Lookup4(a)
+				}
+				return
+			}
+			for k, a := range s.V6[from : from+len(out)] {
+				out[k] = six.Lookup6(a)
+			}
+		},
+	}
+}
+
 func scalar(t lookup.Table) Form {
-	if t, ok := t.(packedScalar); ok {
-		return Form{
-			One: func(s *streams.Stream, i int) uint32 {
-				if is4(s) {
-					return t.Lookup4(s.V4[i])
-				}
-				return t.Lookup6(s.V6[i])
-			},
-			Answer: func(s *streams.Stream, from int, out []uint32) {
-				if is4(s) {
-					for k, a := range s.V4[from : from+len(out)] {
-						out[k] = t.Lookup4(a)
-					}
-					return
-				}
-				for k, a := range s.V6[from : from+len(out)] {
-					out[k] = t.Lookup6(a)
-				}
-			},
-		}
+	if t, ok := t.(*flat.Table); ok {
+		return packed(t, t)
 	}
 	lookup := func(a netip.Addr) uint32 {
 		m, ok := t.Lookup(a)
