@@ -32,12 +32,16 @@ type initialRule struct {
 	index    int32
 }
 
-// makeCuts makes the shortcuts of a snapshot that is about to be published.
-func (s *Snapshot) makeCuts() {
+// makeCuts makes the shortcuts of a snapshot that is about to be published in place of base.
+func (s *Snapshot) makeCuts(base *Snapshot) {
 	for _, f := range [...]Family{Inet, Inet6} {
 		c := s.cuts.of(f)
 		c.local, c.main = s.table(f, TableLocal), s.table(f, TableMain)
-		c.localRule, c.mainRule = s.initialRule(f, TableLocal), s.initialRule(f, TableMain)
+		mode, _ := s.modeOf(f)
+		before, _ := base.modeOf(f)
+		if mode != before || s.rulesOf(f) != base.rulesOf(f) || base.gen == 0 {
+			c.localRule, c.mainRule = s.initialRule(f, TableLocal), s.initialRule(f, TableMain)
+		}
 	}
 	s.cuts.on = true
 }

@@ -90,7 +90,7 @@ func (tx *Txn) commit() Result {
 	if tx.owned.links {
 		tx.s.listOwn6()
 	}
-	tx.s.makeCuts()
+	tx.s.makeCuts(tx.base)
 	tx.done = true
 	tx.s.gen = tx.base.gen + 1
 	tx.res.Generation, tx.res.Changed = tx.s.gen, true

@@ -65,7 +65,10 @@ func (t *Table) Lookup4(addr uint32) lookup.Index {
 	if d := t.direct; d != nil && d.bytes != nil {
 		code := byteAt(d.bytes, addr>>8)
 		i := atomic.LoadUint32(&d.book.meaning[code])
-		if code-1 < 254 && d.current(addr, t.version) {
+		if code == 0 { // a move, not a branch, so that misses are not mispredicted
+			i = t.none
+		}
+		if code != d.deep && d.current(addr, t.version) {
 			return i
 		}
 	}

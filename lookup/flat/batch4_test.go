@@ -159,3 +159,42 @@ func TestBatchPanicsBeforeItWrites(t *testing.T) {
 	assert.Panics(t, func() { table.LookupBatch(make([]netip.Addr, 2), make([]lookup.Match, 1)) })
 	assert.EqualValues(t, 7, out[0])
 }
+
+// FuzzBatches: every set of instructions gives what the trees say, whatever the prefixes.
+// Eight bytes are a prefix of either family, or one that goes again.
+func FuzzBatches(f *testing.F) {
+	f.Add([]byte{10, 0, 0, 0, 8, 1, 0, 0, 10, 0, 0, 0, 32, 2, 0, 0, 10, 0, 1, 0, 25, 3, 0, 0})
+	f.Add([]byte{0x20, 1, 0xd, 0xb8, 48, 1, 0, 1, 0x20, 1, 0xd, 0xb8, 49, 2, 0, 1, 0x20, 1, 0xd, 0xb8, 128, 2, 0, 1, 0x20, 1, 0xd, 0xb8, 48, 1, 0, 3})
+	f.Fuzz(func(t *testing.T, data []byte) {
+		e := Engine{Direct4: 1, Direct6: 1}.New().Edit()
+		e.Insert(netip.MustParsePrefix("8.0.0.0/7"), 1) // so that there are arrays
+		e.Insert(netip.MustParsePrefix("2400::/12"), 2)
+		addrs := []netip.Addr{netip.IPv4Unspecified(), netip.IPv6Unspecified()}
+		table := e.Table().(*Table)
+		for len(data) >= 8 && len(addrs) < 400 {
+			var b [16]byte
+			copy(b[:], data[:4])
+			b[7], b[15] = data[6], data[6]
+			a := netip.AddrFrom16(b)
+			if data[7]&1 == 0 {
+				a = netip.AddrFrom4([4]byte(b[:4]))
+			}
+			p := netip.PrefixFrom(a, int(data[4])%(a.BitLen()+1)).Masked()
+			if data[7]&2 != 0 {
+				e.Delete(p)
+			} else {
+				e.Insert(p, lookup.Index(data[5])*3)
+			}
+			if data[7]&4 != 0 { // a version of its own
+				table = e.Table().(*Table)
+			}
+			addrs = append(addrs, a, p.Addr(), p.Addr().Prev())
+			data = data[8:]
+		}
+		for len(addrs) < 64 { // whole vectors
+			addrs = append(addrs, addrs...)
+		}
+		batchIsLookup(t, "last", e.Table().(*Table), addrs)
+		batchIsLookup(t, "old", table, addrs)
+	})
+}
