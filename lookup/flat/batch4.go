@@ -100,12 +100,14 @@ func (d *direct4) batchGo(dst []uint32, out []lookup.Index, done int, none uint3
 	if bytes := d.bytes; bytes != nil && d.book.displaced.Load() == 0 {
 		for k := done; k < len(dst); k++ {
 			code := byteAt(bytes, dst[k]>>8)
-			out[k] = code - 1
-			if code-1 >= 254 {
-				if out[k] = none; code != 0 {
-					odd[n&(chunk-1)] = uint32(k)
-					n++
-				}
+			i := code - 1
+			if code == 0 { // a move, not a branch
+				i = none
+			}
+			out[k] = i
+			if code == 255 { // rare; what is there now is replaced
+				odd[n&(chunk-1)] = uint32(k)
+				n++
 			}
 		}
 		return n
