@@ -4,8 +4,9 @@
 // A [Table] has two parts. Persistent trees (tree.go) hold the prefixes and answer all that the
 // contract asks; versions share what is equal, and a change copies one short path. Where a
 // family has prefixes enough, arrays compiled from the trees answer Lookup and the batches:
-// direct4 by the first 24 bits of an address, direct6 by the first 48 in four steps. Small
-// tables have a sorted list of ranges instead, so that a hundred routes cost kilobytes.
+// direct4 by the first 24 bits of an address, direct6 by the first 48 in four steps. Smaller
+// tables have sorted lists of ranges instead, one (ranges.go) or one for each /8 (spread.go), so that a hundred
+// routes cost kilobytes.
 //
 // The arrays describe the newest version only, and are changed in place as it is
 // published; direct4 tells why older versions stay right nevertheless, and no reader

@@ -105,7 +105,7 @@ func (e *Editor) note(c change4) {
 			e.next.none = c.index
 		}
 	}
-	if e.next.direct == nil || e.rebuild {
+	if e.next.direct == nil && e.next.mid4 == nil || e.rebuild {
 		return
 	}
 	if e.changes = append(e.changes, c); len(e.changes) > e.next.four.size()/2 {
@@ -122,7 +122,7 @@ func (e *Editor) note6(c change6) {
 			t.none6 = c.index
 		}
 	}
-	if t.direct6 == nil || e.rebuild6 {
+	if t.direct6 == nil && t.mid6 == nil || e.rebuild6 {
 		return
 	}
 	if e.changes6 = append(e.changes6, c); len(e.changes6) > t.size6()/2 {
@@ -133,7 +133,7 @@ func (e *Editor) note6(c change6) {
 // View is what the editor holds now, without arrays.
 func (e *Editor) View() lookup.Table {
 	view := e.next
-	view.direct, view.direct6, view.small4, view.small6 = nil, nil, nil, nil
+	view.direct, view.direct6, view.small4, view.small6, view.mid4, view.mid6 = nil, nil, nil, nil, nil, nil
 	e.epoch = epochs.Add(1)
 	return &view
 }
@@ -166,14 +166,22 @@ func (e *Editor) Table() lookup.Table {
 		}
 	}
 	if e.changed4 {
-		if t.small4 = nil; t.direct == nil && t.four != nil && t.four.n <= rangesTo {
-			t.small4 = rangesOf(t.four, nil)
+		var set parts
+		for i := range e.changes {
+			if c := &e.changes[i]; c.length > 0 {
+				set.add(uint64(c.addr)<<32, int(c.length))
+			}
 		}
+		t.small4, t.mid4 = t.lists(trees6{short: t.four}, t.direct != nil, t.mid4, &set, e.rebuild)
 	}
 	if e.changed6 {
-		if t.small6 = nil; t.direct6 == nil && t.size6() > 0 && t.size6() <= rangesTo {
-			t.small6 = rangesOf(t.six, t.long)
+		var set parts
+		for i := range e.changes6 {
+			if c := &e.changes6[i]; c.length > 0 {
+				set.add(c.hi, int(c.length))
+			}
 		}
+		t.small6, t.mid6 = t.lists(t.trees6(), t.direct6 != nil, t.mid6, &set, e.rebuild6)
 	}
 	e.changes, e.rebuild, e.changes6, e.rebuild6 = nil, false, nil, false
 	e.changed4, e.changed6 = false, false
@@ -202,4 +210,19 @@ func (t *Table) compile6() {
 	} else {
 		t.refused6 = t.size6()
 	}
+}
+
+// lists are the lists of ranges of a family that may have arrays, of which set has changed
+// since there was mid, or all.
+func (t *Table) lists(trees trees6, arrays bool, mid *spread, set *parts, all bool) (*ranges, *spread) {
+	n := trees.short.size() + trees.long.size()
+	switch {
+	case arrays || n == 0:
+		return nil, nil
+	case n <= t.rangesTo/2 || n <= t.rangesTo && mid == nil:
+		return rangesOf(trees), nil
+	case mid == nil || all:
+		return nil, spreadOf(trees)
+	}
+	return nil, mid.changed(trees, set)
 }

@@ -18,6 +18,10 @@ type Engine struct {
 	// Direct6 is the same of IPv6, where the arrays take 2 MiB or more; 0 means 4,096.
 	Direct6 int
 
+	// Ranges is the number of prefixes of a family up to which they are one sorted list that each
+	// change makes anew; 0 means 512. Beyond, and without arrays, there is a list for each /8.
+	Ranges int
+
 	// Plain leaves the vectors out of batches, and AVX2 those that are wider, to see what they are
 	// worth.
 	Plain, AVX2 bool
@@ -35,6 +39,7 @@ const (
 const (
 	direct4From = 16384
 	direct6From = 4096
+	rangesTo    = 512
 )
 
 var _ lookup.Engine = Engine{}
@@ -58,13 +63,16 @@ func (e Engine) New() lookup.Table {
 	if e.Direct6 == 0 {
 		e.Direct6 = direct6From
 	}
+	if e.Ranges == 0 {
+		e.Ranges = rangesTo
+	}
 	on := best
 	if e.Plain {
 		on = plain
 	} else if e.AVX2 {
 		on = min(on, avx2)
 	}
-	return &Table{direct4From: e.Direct4, direct6From: e.Direct6, vectors: on, none: NoMatch, none6: NoMatch}
+	return &Table{direct4From: e.Direct4, direct6From: e.Direct6, rangesTo: e.Ranges, vectors: on, none: NoMatch, none6: NoMatch}
 }
 
 // Build returns a table with all of routes. Those in ascending order load fastest.
@@ -83,9 +91,11 @@ type Table struct {
 	long                     *node[*node[lookup.Index]] // IPv6 beyond /64: by the first 64 bits, then by the rest
 	n                        int
 	direct4From, direct6From int
+	rangesTo                 int
 	vectors                  isa // of batches
 
-	small4, small6 *ranges  // nil: no prefixes, or many
+	small4, small6 *ranges  // nil: no prefixes, or more than a few
+	mid4, mid6     *spread  // nil: few prefixes, or many
 	direct         *direct4 // nil: few IPv4 prefixes
 	version        uint32   // of direct
 	direct6        *direct6 // nil: few IPv6 prefixes
@@ -146,13 +156,19 @@ func (t *Table) Lookup(dst netip.Addr) (lookup.Match, bool) {
 
 func (t *Table) lookup4(addr uint32) (lookup.Match, bool) {
 	if t.direct == nil {
-		if t.small4 == nil {
-			return matchOf(t.four.longest(uint64(addr)<<32, 32))
+		switch {
+		case t.small4 != nil:
+			if m := t.small4.lookup(uint64(addr) << 32); m.Bits >= 0 {
+				return m, true
+			}
+			return lookup.Match{}, false
+		case t.mid4 != nil:
+			if m := t.mid4.lookup(uint64(addr) << 32); m.Bits >= 0 {
+				return m, true
+			}
+			return t.default4, t.hasDef4
 		}
-		if m := t.small4.lookup(uint64(addr) << 32); m.Bits >= 0 {
-			return m, true
-		}
-		return lookup.Match{}, false
+		return matchOf(t.four.longest(uint64(addr)<<32, 32))
 	}
 	if m, found, sure := t.direct.lookup(addr, t.version); sure {
 		if found {
@@ -170,6 +186,12 @@ func (t *Table) lookup6(hi, lo uint64) (lookup.Match, bool) {
 				return m, true
 			} else if m.Bits == bitsNone {
 				return lookup.Match{}, false
+			}
+		} else if t.mid6 != nil {
+			if m := t.mid6.lookup(hi); m.Bits >= 0 {
+				return m, true
+			} else if m.Bits == bitsNone {
+				return t.default6, t.hasDef6
 			}
 		}
 		return t.walk6(hi, lo, 128)
@@ -311,7 +333,12 @@ func (t *Table) ArrayBytes() uint64 {
 	}
 	for _, r := range [...]*ranges{t.small4, t.small6} {
 		if r != nil {
-			n += int(unsafe.Sizeof(*r)) + 8*len(r.starts) + int(unsafe.Sizeof(lookup.Match{}))*len(r.answers)
+			n += r.bytes()
+		}
+	}
+	for _, s := range [...]*spread{t.mid4, t.mid6} {
+		if s != nil {
+			n += s.bytes()
 		}
 	}
 	return uint64(n)

@@ -24,6 +24,11 @@ func TestEngineWithArrays(t *testing.T) {
 	lookuptest.TestEngine(t, flat.Engine{Direct4: 1, Direct6: 1})
 }
 
+// TestEngineWithLists gives every table of two prefixes a list for each /8.
+func TestEngineWithLists(t *testing.T) { lookuptest.TestEngine(t, flat.Engine{Ranges: 1}) }
+
+func FuzzEngineWithLists(f *testing.F) { lookuptest.Fuzz(f, flat.Engine{Ranges: 1}) }
+
 func FuzzEngine(f *testing.F) { lookuptest.Fuzz(f, flat.Engine{}) }
 
 func FuzzEngineWithArrays(f *testing.F) { lookuptest.Fuzz(f, flat.Engine{Direct4: 1, Direct6: 1}) }

@@ -1,20 +1,37 @@
 package flat
 
 import (
+	"math/bits"
 	"slices"
 	"sort"
+	"unsafe"
 
 	"github.com/fibula-net/fibula/lookup"
 )
 
-// ranges are the answers of a small table in the order of addresses: one binary search
-// finds them. They are made anew for each version, which is cheap up to rangesTo prefixes.
+// ranges are answers in the order of addresses: one binary search finds them. Those of a
+// small table are made anew for each version, which is cheap; of a larger one they are
+// spread.
 type ranges struct {
-	starts  []uint64 // of the first 64 bits; the first is 0
+	starts  []uint64 // of the first 64 bits, from where the part of the addresses begins; and pad more
 	answers []lookup.Match
+	index   *blockIndex // nil: a short list
 }
 
-const rangesTo = 512
+// blockIndex narrows the search to the ranges that begin in one block, of which there are 4096.
+// Those in which any begins have a bit, and by its rank a span.
+type blockIndex struct {
+	shift  uint8
+	set    [64]uint64
+	before [64]uint16 // blocks of the words before
+	spans  []span
+}
+
+// span is the last range that begins no later than a block, and the last one that begins in it.
+type span struct{ first, last uint16 }
+
+// pad are the ranges that are looked at together.
+const pad = 3
 
 // Bits of an answer that is none, and of a /64 with longer prefixes inside.
 const (
@@ -22,13 +39,58 @@ const (
 	bitsDeep = -2
 )
 
-// rangesOf compiles a tree, and of IPv6 the one beyond it.
-func rangesOf(t *node[lookup.Index], long *node[*node[lookup.Index]]) *ranges {
+// From and up to how many ranges there is an index.
+const (
+	indexedFrom = 4
+	indexedTo   = 1 << 16
+)
+
+// copied is r, the answers of a part of that prefix length, without room for more.
+func (r *ranges) copied(length int) *ranges {
+	c := &ranges{starts: make([]uint64, len(r.starts)+pad), answers: slices.Clone(r.answers)}
+	for i := copy(c.starts, r.starts); i < len(c.starts); i++ {
+		c.starts[i] = 1<<64 - 1
+	}
+	if n := len(c.answers); n < indexedFrom || n > indexedTo {
+		return c
+	}
+	x := &blockIndex{shift: uint8(52 - length)}
+	for i, s := range r.starts {
+		b := s >> x.shift & 4095
+		if x.set[b>>6]>>(b&63)&1 != 0 {
+			x.spans[len(x.spans)-1].last = uint16(i)
+			continue
+		}
+		x.set[b>>6] |= 1 << (b & 63)
+		first := i
+		if s<<(64-x.shift) != 0 {
+			first-- // it begins inside
+		}
+		x.spans = append(x.spans, span{uint16(first), uint16(i)})
+	}
+	x.spans = slices.Clip(x.spans)
+	for w := range 63 {
+		x.before[w+1] = x.before[w] + uint16(bits.OnesCount64(x.set[w]))
+	}
+	c.index = x
+	return c
+}
+
+// rangesOf compiles trees.
+func rangesOf(t trees6) *ranges {
+	var r ranges
+	r.fill(t, 0, 0)
+	return r.copied(0)
+}
+
+// fill makes r the answers to the addresses in key/length. Of prefixes that are shorter, the
+// default route is left out if length is not 0.
+func (r *ranges) fill(t trees6, key uint64, length int) {
 	type open struct {
 		last uint64
 		m    lookup.Match
 	}
-	r := &ranges{starts: make([]uint64, 0, 2*t.size()+2), answers: make([]lookup.Match, 0, 2*t.size()+2)}
+	r.starts, r.answers = r.starts[:0], r.answers[:0]
 	emit := func(at uint64, m lookup.Match) {
 		if n := len(r.starts); n > 0 && r.starts[n-1] == at {
 			r.answers[n-1] = m
@@ -36,34 +98,39 @@ func rangesOf(t *node[lookup.Index], long *node[*node[lookup.Index]]) *ranges {
 			r.starts, r.answers = append(r.starts, at), append(r.answers, m)
 		}
 	}
+	last := key | ^maskOf(length)
 	var stack [66]open
-	stack[0] = open{1<<64 - 1, lookup.Match{Bits: bitsNone}}
+	stack[0] = open{last, lookup.Match{Bits: bitsNone}}
+	if length > 0 {
+		if e := t.short.longest(key, length-1); e != nil && e.length > 0 {
+			stack[0].m = lookup.Match{Index: e.value, Bits: int16(e.length)}
+		}
+	}
 	depth := 1
-	emit(0, stack[0].m)
+	emit(key, stack[0].m)
 	closeBefore := func(at uint64) {
 		for ; depth > 1 && stack[depth-1].last < at; depth-- {
 			emit(stack[depth-1].last+1, stack[depth-2].m)
 		}
 	}
-	t.walk(0, 0, func(e *entry[lookup.Index]) bool {
+	t.short.walk(key, length, func(e *entry[lookup.Index]) bool {
 		closeBefore(e.key)
 		stack[depth] = open{e.key | ^maskOf(int(e.length)), lookup.Match{Index: e.value, Bits: int16(e.length)}}
 		emit(e.key, stack[depth].m)
 		depth++
 		return true
 	})
-	closeBefore(1<<64 - 1)
-	long.walk(0, 0, func(e *entry[*node[lookup.Index]]) bool {
-		r.deepen(e.key)
+	closeBefore(last)
+	t.long.walk(key, length, func(e *entry[*node[lookup.Index]]) bool {
+		r.deepen(e.key, last)
 		return true
 	})
-	return r
 }
 
 // deepen gives a /64 a range of its own.
-func (r *ranges) deepen(key uint64) {
+func (r *ranges) deepen(key, last uint64) {
 	i := sort.Search(len(r.starts), func(i int) bool { return r.starts[i] > key }) - 1
-	if key < 1<<64-1 && (i+1 == len(r.starts) || r.starts[i+1] > key+1) {
+	if key < last && (i+1 == len(r.starts) || r.starts[i+1] > key+1) {
 		r.starts, r.answers = slices.Insert(r.starts, i+1, key+1), slices.Insert(r.answers, i+1, r.answers[i])
 	}
 	deep := lookup.Match{Bits: bitsDeep}
@@ -75,13 +142,39 @@ func (r *ranges) deepen(key uint64) {
 }
 
 func (r *ranges) lookup(key uint64) lookup.Match {
-	starts, at := r.starts, 0
-	for n := len(starts); n > 1; {
-		step := n / 2
-		if next := at + step; starts[next] <= key {
-			at = next
+	starts, at, n := r.starts, 0, len(r.answers)
+	if x := r.index; x != nil {
+		b := key >> (x.shift & 63) & 4095
+		w := x.set[b>>6]
+		// The first block has a span, as the first range begins there.
+		p := x.spans[int(x.before[b>>6])+bits.OnesCount64(w<<(63-b&63))-1]
+		at = int(p.last)
+		if w>>(b&63)&1 != 0 {
+			at = int(p.first)
 		}
+		n = int(p.last) - at + 1
+	}
+	for n > 1+pad {
+		step := n / 2
+		_, below := bits.Sub64(key, starts[at+step], 0)
+		at += step &^ -int(below) // a branch would be mispredicted every other time
 		n -= step
 	}
-	return r.answers[at]
+	// What is beyond the n is greater, so that nothing depends on how many they are.
+	next := (*[pad]uint64)(starts[at+1:])
+	_, a := bits.Sub64(key, next[0], 0)
+	_, b := bits.Sub64(key, next[1], 0)
+	_, c := bits.Sub64(key, next[2], 0)
+	at += pad - int(a+b+c)
+	return r.answers[min(at, len(r.answers)-1)]
+}
+
+// bytes is the memory of r.
+func (r *ranges) bytes() int { return int(unsafe.Sizeof(*r)) + 16*len(r.starts) + r.index.bytes() }
+
+func (x *blockIndex) bytes() int {
+	if x == nil {
+		return 0
+	}
+	return int(unsafe.Sizeof(*x)) + 4*len(x.spans)
 }

@@ -1,0 +1,67 @@
+package flat
+
+import (
+	"math/bits"
+
+	"github.com/fibula-net/fibula/lookup"
+)
+
+// spread are the ranges of a table that has too many for one list and too few for arrays, one list for
+// each /8. It is persistent, as the trees are: a change makes those lists anew that it concerns.
+// The default route is left out.
+type spread [1 << spreadBits]*ranges // nil: no match
+
+const spreadBits = 8
+
+func (s *spread) lookup(key uint64) lookup.Match {
+	if r := s[key>>(64-spreadBits)]; r != nil {
+		return r.lookup(key)
+	}
+	return lookup.Match{Bits: bitsNone}
+}
+
+// parts are a set of lists.
+type parts [1 << spreadBits / 64]uint64
+
+func (set *parts) add(key uint64, length int) {
+	const shift = 64 - spreadBits
+	first := key >> shift
+	for r := first; r <= first|^maskOf(min(length, spreadBits))>>shift; r++ {
+		set[r>>6] |= 1 << (r & 63)
+	}
+}
+
+// spreadOf compiles trees.
+func spreadOf(t trees6) *spread {
+	var all parts
+	all.add(0, 0)
+	return (&spread{}).changed(t, &all)
+}
+
+// changed returns s with some parts made anew.
+func (s *spread) changed(t trees6, set *parts) *spread {
+	next := *s
+	var scratch ranges
+	for w, word := range set {
+		for ; word != 0; word &= word - 1 {
+			part := w<<6 | bits.TrailingZeros64(word)
+			scratch.fill(t, uint64(part)<<(64-spreadBits), spreadBits)
+			next[part] = nil
+			if len(scratch.starts) > 1 || scratch.answers[0].Bits != bitsNone {
+				next[part] = scratch.copied(spreadBits)
+			}
+		}
+	}
+	return &next
+}
+
+// bytes is the memory of s.
+func (s *spread) bytes() int {
+	n := 8 * len(s)
+	for _, r := range s {
+		if r != nil {
+			n += r.bytes()
+		}
+	}
+	return n
+}
