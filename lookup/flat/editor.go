@@ -165,23 +165,31 @@ func (e *Editor) Table() lookup.Table {
 			t.compile6()
 		}
 	}
-	if e.changed4 {
+	switch {
+	case !e.changed4:
+	case t.direct != nil:
+		t.small4, t.mid4 = nil, nil
+	default:
 		var set parts
 		for i := range e.changes {
 			if c := &e.changes[i]; c.length > 0 {
 				set.add(uint64(c.addr)<<32, int(c.length))
 			}
 		}
-		t.small4, t.mid4 = t.lists(trees6{short: t.four}, t.direct != nil, t.mid4, &set, e.rebuild)
+		t.small4, t.mid4 = t.lists(trees6{short: t.four}, t.mid4, &set, e.rebuild)
 	}
-	if e.changed6 {
+	switch {
+	case !e.changed6:
+	case t.direct6 != nil:
+		t.small6, t.mid6 = nil, nil
+	default:
 		var set parts
 		for i := range e.changes6 {
 			if c := &e.changes6[i]; c.length > 0 {
 				set.add(c.hi, int(c.length))
 			}
 		}
-		t.small6, t.mid6 = t.lists(t.trees6(), t.direct6 != nil, t.mid6, &set, e.rebuild6)
+		t.small6, t.mid6 = t.lists(t.trees6(), t.mid6, &set, e.rebuild6)
 	}
 	e.changes, e.rebuild, e.changes6, e.rebuild6 = nil, false, nil, false
 	e.changed4, e.changed6 = false, false
@@ -212,12 +220,12 @@ func (t *Table) compile6() {
 	}
 }
 
-// lists are the lists of ranges of a family that may have arrays, of which set has changed
-// since there was mid, or all.
-func (t *Table) lists(trees trees6, arrays bool, mid *spread, set *parts, all bool) (*ranges, *spread) {
+// lists are the lists of ranges of a family without arrays, of which set has changed since
+// there was mid, or all.
+func (t *Table) lists(trees trees6, mid *spread, set *parts, all bool) (*ranges, *spread) {
 	n := trees.short.size() + trees.long.size()
 	switch {
-	case arrays || n == 0:
+	case n == 0:
 		return nil, nil
 	case n <= t.rangesTo/2 || n <= t.rangesTo && mid == nil:
 		return rangesOf(trees), nil

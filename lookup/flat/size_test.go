@@ -28,14 +28,14 @@ func TestSizes(t *testing.T) {
 func TestSmallTablesAreSmall(t *testing.T) {
 	const tables = 1000
 	prefixes := append(fulltable.Synthetic4(60, 1), fulltable.Synthetic6(40, 1)...)
-	before := heap()
+	before := int64(heap())
 	all := make([]lookup.Table, tables)
 	for k := range all {
 		all[k] = Engine{}.Build(lookuptest.Indexed(prefixes))
 	}
-	used := heap() - before
+	used := int64(heap()) - before
 	t.Logf("%d bytes a table", used/tables)
-	assert.Less(t, used, uint64(32<<20))
+	assert.Less(t, used, int64(32<<20))
 	runtime.KeepAlive(all)
 }
 

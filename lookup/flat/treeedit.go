@@ -100,7 +100,8 @@ func (n *node[V]) remove(epoch uint64, key uint64, length int) *node[V] {
 	if n.kids != nil && n.n <= mergeAt {
 		list := make([]entry[V], 0, n.n+1)
 		n.walk(0, 0, func(e *entry[V]) bool { list = append(list, *e); return true })
-		n.list, n.kids, n.shared = list, nil, false
+		// Another node: this one may lie beside the kids that are gone, and would keep them.
+		return &node[V]{epoch: epoch, list: list, n: n.n, first: n.first, depth: n.depth}
 	}
 	return n
 }
