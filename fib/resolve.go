@@ -43,8 +43,9 @@ func (s *Snapshot) walk(f *Flow, d *Decision) {
 const burst = 64
 
 // ResolveBatch sets out[k] to what [Snapshot.Resolve] answers to flows[k], for every k
-// < len(flows). It is faster, above all where tables are large: it looks at table main for
-// many flows before it walks the rules for the first, so that they wait for the memory together.
+// < len(flows). It is faster for those whose answer stands ready, above all where tables are
+// large: it looks at table main for many of them before it walks the rules for the first, so that
+// they wait for the memory together. The others cost what they cost one by one.
 //
 // It is safe for concurrent use, takes no lock and does not allocate. Out must be at
 // least as long as flows; otherwise ResolveBatch panics before it writes.
@@ -66,12 +67,13 @@ func (s *Snapshot) ResolveBatch(flows []Flow, out []Decision) {
 // lookAhead looks up in table main what it will most likely be asked.
 func (s *Snapshot) lookAhead(flows []Flow, out *[burst]ahead) {
 	for k := range flows {
-		dst, t, a := flows[k].Dst, s.cuts.inet6.main, &out[k&(burst-1)]
-		if dst.Is4() {
+		f, t, a := &flows[k], s.cuts.inet6.main, &out[k&(burst-1)]
+		if f.Dst.Is4() {
 			t = s.cuts.inet.main
 		}
-		if a.known = t != nil && t.flat != nil; a.known {
-			a.match, a.found = t.flat.Lookup(dst)
+		// What is walked asks for itself.
+		if a.known = f.Iif|f.Oif == 0 && t != nil && t.flat != nil; a.known {
+			a.match, a.found = t.flat.Lookup(f.Dst)
 		}
 	}
 }
