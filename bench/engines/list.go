@@ -12,6 +12,9 @@ import (
 // set.
 const Compiled = "flat"
 
+// Plain is the same without assembly.
+const Plain = Compiled + "-plain"
+
 // LPM are the engines of longest-prefix match in the order of reports: ours, then
 // those of other modules. A new engine of ours is one line here.
 var LPM = []*Engine{

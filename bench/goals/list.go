@@ -16,7 +16,7 @@ const (
 	DPDKVector  = "rte_fib-2B-avx512"
 	DPDKScalar  = "rte_fib-2B-scalar"
 	DPDK6Vector = "rte_fib6-4B-avx512"
-	Plain       = engines.Compiled + "-plain-batch" // in bursts like DPDK's, without assembly
+	Plain       = engines.Plain + "-batch" // in bursts like DPDK's, without assembly
 	Batch       = engines.Compiled + "-batch"
 )
 

@@ -53,12 +53,10 @@ func (b *Bench) peersOf(ctx context.Context, p *peers.Peer, f fib.Family) error 
 	fill := b.figure("build", peers.Variants(f)[0], f, &one, results.Seconds, measure.Of([]float64{took.Seconds()}))
 	b.Run.Add(fill)
 	var ours []*engines.Form
-	for _, e := range []*engines.Engine{engines.Default(), engines.Named(engines.Compiled + "-plain")} {
-		if e != nil {
-			x := engines.FillWith(e, b.family(&one, f))
-			defer x.KeepAlive()
-			ours = append(ours, x.All()...)
-		}
+	for _, name := range []string{engines.Default().Name, engines.Plain} {
+		x := engines.FillWith(engines.Named(name), b.family(&one, f))
+		defer x.KeepAlive()
+		ours = append(ours, x.All()...)
 	}
 	for _, name := range b.streamNames() {
 		if name == streams.Single {
