@@ -25,7 +25,7 @@ export GOFLAGS := $(strip $(GOFLAGS) $(shell git rev-parse -q --verify HEAD >/de
 TESTLOG := $(GO) run -C tools ./testlog
 TOOL    := $(GO) tool -modfile=tools/go.mod
 
-.PHONY: build demo test lint bench bench-go bench-peers benchmarks fuzz test-kernels examples docs conformance readme mutants soak clean help FORCE
+.PHONY: build demo test lint bench bench-go bench-peers benchmarks benchmarks-page fuzz test-kernels examples docs conformance readme mutants soak clean help FORCE
 .PHONY: lint-fmt lint-vet lint-staticcheck lint-deps lint-cross lint-docs lint-fuzz race vuln $(CROSS:%=cross-%)
 
 build: $(BIN) ## build bin/fibula
@@ -114,11 +114,14 @@ bench-peers: $(BIN) ## the same beside DPDK, which it installs: fills its rows o
 # Half an hour, and nothing else on the machine.
 benchmarks: $(BIN) ## measure everything anew for docs/benchmarks.md and its plots (root, a quiet machine)
 	@tools/setup.sh ip=iproute2 dpdk-devbind.py=libdpdk-dev,dpdk gcc=gcc,libc6-dev pkg-config=pkg-config
-	mkdir -p bench/out
-	$(BIN) bench lookup rules update kernel size --goals bench/out/goals.json --report docs/benchmarks $(BENCHFLAGS) >/dev/null
+	mkdir -p bench/out docs/benchmarks
+	$(BIN) bench lookup rules update kernel size --goals bench/out/goals.json --report bench/out/report $(BENCHFLAGS) >/dev/null
 	tools/bench-peers.sh $(BIN) --streams uniform,matching,zipf --goals bench/out/goals.json --report bench/out/peers $(BENCHFLAGS) >/dev/null
-	cp bench/out/peers/peers-*.svg docs/benchmarks/
-	$(GO) run ./bench/page docs/benchmarks bench/out/goals.json bench/page/notes.md >docs/benchmarks.md
+	cp bench/out/goals.json bench/out/report/results.json bench/out/report/*.svg bench/out/peers/peers-*.svg docs/benchmarks/
+	$(MAKE) benchmarks-page
+
+benchmarks-page: ## docs/benchmarks.md from the figures in docs/benchmarks and the notes in bench/page
+	$(GO) run ./bench/page docs/benchmarks docs/benchmarks/goals.json bench/page/notes.md >docs/benchmarks.md
 
 bench-go: ## the benchmarks of Go's tests: engines, loads, answers (BENCH=regexp)
 	@tools/setup.sh ip=iproute2

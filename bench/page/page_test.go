@@ -35,3 +35,13 @@ func TestPage(t *testing.T) {
 	require.NoError(t, report.Write(dir, run))
 	require.ErrorContains(t, write(&b, dir, file, "notes.md"), "one answer")
 }
+
+// TestTheCommittedPageIsFresh: no figure or note of docs/benchmarks.md is there without its source.
+func TestTheCommittedPageIsFresh(t *testing.T) {
+	const dir = "../../docs/benchmarks"
+	var b strings.Builder
+	require.NoError(t, write(&b, dir, filepath.Join(dir, "goals.json"), "notes.md"))
+	page, err := os.ReadFile(dir + ".md")
+	require.NoError(t, err)
+	assert.Equal(t, b.String(), string(page), "make benchmarks-page")
+}
