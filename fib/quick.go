@@ -23,11 +23,11 @@ const maxOwn6 = 32
 type familyCuts struct {
 	local, main *table
 	// Of the initial rules to these tables, for answers without a walk of the rules.
-	localRule, mainRule initialRule
+	localRule, mainRule ruleName
 }
 
-// initialRule is how a decision names a rule; index -1: there is none.
-type initialRule struct {
+// ruleName is how a decision names a rule; index -1: there is none.
+type ruleName struct {
 	priority uint32
 	index    int32
 }
@@ -67,16 +67,16 @@ func (c *shortcuts) of(f Family) *familyCuts {
 }
 
 // initialRule is the first rule that leads to a table.
-func (s *Snapshot) initialRule(f Family, id TableID) initialRule {
+func (s *Snapshot) initialRule(f Family, id TableID) ruleName {
 	if m, _ := s.modeOf(f); m != ModeMerged {
-		return initialRule{index: -1}
+		return ruleName{index: -1}
 	}
 	w := walk{s: s, fam: f}
 	h := hit{from: id}
 	if w.nameRule(&h); h.rule == nil {
-		return initialRule{index: -1}
+		return ruleName{index: -1}
 	}
-	return initialRule{h.rule.Priority, int32(s.rulesOf(f).Position(h.rule))}
+	return ruleName{h.rule.Priority, int32(s.rulesOf(f).Position(h.rule))}
 }
 
 // owns6 reports whether an IPv6 address is, or may be, ours.
@@ -152,7 +152,7 @@ func (s *Snapshot) quickTable(id TableID, f *Flow, d *Decision) bool {
 	}
 	r := q.readyAt(m)
 	if r != nil {
-		q.fill(d, r, m, id, initialRule{index: -1})
+		q.fill(d, r, m, id, ruleName{index: -1})
 	}
 	return r != nil
 }
@@ -204,18 +204,9 @@ func (q *quickly) asks6() bool {
 // rules walks the rules.
 func (q *quickly) rules(d *Decision) bool {
 	s, f := q.s, q.f
-	// Not a literal: it would be made aside and copied, and the copy wait for it.
 	var key rules.Flow
-	key.Family, key.Src, key.Dst, key.Iif, key.Mark = q.fam, f.Src, f.Dst, loopback, f.Mark
-	key.TOS, key.UID, key.IPProto, key.Sport, key.Dport, key.TunID = f.TOS&^3, f.UID, f.IPProto, f.Sport, f.Dport, f.TunID
+	s.outputKey(&key, f, q.fam)
 	c := s.cuts.of(q.fam)
-	if q.fam == Inet {
-		if f.IPProto == 0 {
-			key.IPProto = protoUDP
-		}
-	} else if s.kernel.AtLeast(6, 14) {
-		key.FlowLabel = f.FlowLabel
-	}
 	l := s.rulesOf(q.fam)
 	var at rules.Cursor
 	for {
@@ -224,7 +215,6 @@ func (q *quickly) rules(d *Decision) bool {
 			*d = Decision{Errno: ENETUNREACH, RuleIndex: -1}
 			return true
 		}
-		by := initialRule{priority: e.Priority, index: -1}
 		switch e.Action {
 		case rules.ActLookup:
 		case rules.ActGoto:
@@ -260,8 +250,7 @@ func (q *quickly) rules(d *Decision) bool {
 			}
 			continue
 		}
-		by.index = int32(l.Position(e))
-		q.fill(d, r, m, TableID(e.Table), by)
+		q.fill(d, r, m, TableID(e.Table), ruleName{e.Priority, int32(l.Position(e))})
 		if q.fam == Inet && d.Errno == 0 {
 			d.Realms = fillRealms(d.Realms, e.Realms)
 		}
@@ -322,7 +311,7 @@ func (q *quickly) readyAt(m lookup.Match) *ready {
 }
 
 // fill makes d of a ready answer.
-func (q *quickly) fill(d *Decision, r *ready, m lookup.Match, id TableID, by initialRule) {
+func (q *quickly) fill(d *Decision, r *ready, m lookup.Match, id TableID, by ruleName) {
 	s := q.s
 	*d = r.d
 	d.Table, d.Prefix = id, m.Prefix(q.f.Dst)

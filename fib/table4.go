@@ -76,7 +76,7 @@ func (w *walk) table4Literal(id TableID, h *hit, first, second *table) (outcome,
 func (w *walk) table4Fast(id TableID, h *hit, t *table) (outcome, Errno) {
 	dst := w.key.Dst
 	var abandoned netip.Addr
-	m, ok := t.lpm.Lookup(dst)
+	m, ok := t.longest(dst)
 	for ok {
 		h.table, h.from, h.prefix = id, t.id, m.Prefix(dst)
 		if out, e, ends := w.node4(w.s.leaves.at(m.Index), h, &abandoned); ends {
@@ -92,8 +92,8 @@ func (w *walk) table4Fast(id TableID, h *hit, t *table) (outcome, Errno) {
 func (w *walk) merged4Fast(h *hit, local, main *table) (outcome, Errno) {
 	dst := w.key.Dst
 	var abandoned netip.Addr
-	ml, inLocal := local.lpm.Lookup(dst)
-	mm, inMain := main.lpm.Lookup(dst)
+	ml, inLocal := local.longest(dst)
+	mm, inMain := main.longest(dst)
 	for inLocal || inMain {
 		m := mm
 		fromLocal := inLocal && (!inMain || ml.Bits >= mm.Bits)

@@ -76,7 +76,7 @@ func (w *walk) search6(t *table, q *query6) (pick6, bool) {
 
 func (w *walk) pass6(t *table, q *query6, reach bool) (p pick6, ok bool) {
 	started, longer := false, false
-	m, found := t.lpm.Lookup(q.dst)
+	m, found := t.longest(q.dst)
 	for ; found; m, found = t.lpm.Shorter(q.dst, int(m.Bits)) {
 		l := w.s.leaves.at(m.Index)
 		if w.loses6(l, q, int(m.Bits), longer) {

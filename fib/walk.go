@@ -77,41 +77,41 @@ type walk struct {
 func newWalk(s *Snapshot, f Flow, ex *Explanation) walk {
 	f.Dst, f.Src = f.Dst.WithZone(""), f.Src.WithZone("")
 	w := walk{s: s, f: f, fam: f.Family(), input: f.Iif != 0, ex: ex, literal: ex != nil}
-	w.key = rules.Flow{
-		Family: w.fam, Src: f.Src, Dst: f.Dst,
-		Iif: loopback, Oif: f.Oif, Mark: f.Mark, TOS: f.TOS &^ 3,
-		FlowLabel: f.FlowLabel, UID: f.UID, IPProto: f.IPProto,
-		Sport: f.Sport, Dport: f.Dport, TunID: f.TunID,
-	}
 	if !s.kernel.AtLeast(6, 14) { // queries have no flow label
-		w.f.FlowLabel, w.key.FlowLabel = 0, 0
+		w.f.FlowLabel = 0
 	}
+	s.outputKey(&w.key, &w.f, w.fam)
 	if w.input {
 		w.key.Iif, w.key.Oif = f.Iif, 0
 	}
 	switch {
 	case w.fam == Inet6:
-		w.key.IPProto = f.IPProto
 		if w.input && !f.UIDSet {
 			w.key.UID = 1<<32 - 1 // no user: 0.4
 		}
 	case w.input:
-		w.key.UID, w.key.FlowLabel = 0, 0
+		w.key.UID = 0
 		switch { // 0.3
 		case !s.rules4.RequiresDissection():
 			w.key.IPProto, w.key.Sport, w.key.Dport = 0, 0, 0
-		case f.IPProto == 0:
-			w.key.IPProto = protoUDP
 		case f.IPProto == protoICMP: // a packet without ports
 			w.key.Sport, w.key.Dport = 0, 0
 		}
-	default:
-		w.key.FlowLabel = 0
-		if f.IPProto == 0 {
-			w.key.IPProto = protoUDP
-		}
 	}
 	return w
+}
+
+// outputKey sets key to what rules and tables see of a flow that this host sends (0.2).
+func (s *Snapshot) outputKey(key *rules.Flow, f *Flow, fam Family) {
+	// Not a literal: it would be made aside and copied, and the copy wait for it.
+	key.Family, key.Src, key.Dst, key.Iif, key.Oif, key.Mark = fam, f.Src, f.Dst, loopback, f.Oif, f.Mark
+	key.TOS, key.UID, key.IPProto, key.Sport, key.Dport, key.TunID = f.TOS&^3, f.UID, f.IPProto, f.Sport, f.Dport, f.TunID
+	switch {
+	case fam == Inet6 && s.kernel.AtLeast(6, 14):
+		key.FlowLabel = f.FlowLabel
+	case fam == Inet && f.IPProto == 0:
+		key.IPProto = protoUDP
+	}
 }
 
 // Protocols that lookups know by number.
