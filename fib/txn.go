@@ -77,6 +77,7 @@ func (tx *Txn) commit() Result {
 	if len(tx.edits) == 0 && !tx.dirty && len(tx.swapped) == 0 {
 		return tx.res
 	}
+	tx.shareTables()
 	for k, ed := range tx.edits {
 		tx.s.tables[k] = newTable(k, ed.Table())
 	}
@@ -137,6 +138,8 @@ func (tx *Txn) edit(k tableKey, create bool) lookup.Editor {
 	before := tx.f.engine.New()
 	if t != nil {
 		before = t.version()
+	} else {
+		tx.shareTables() // before what is complete is joined by another
 	}
 	ed := before.Edit()
 	tx.edits[k] = ed

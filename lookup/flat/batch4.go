@@ -35,7 +35,11 @@ const chunk = 512
 // before it writes.
 func (t *Table) LookupBatch4(dst []uint32, out []lookup.Index) {
 	out = out[:len(dst)]
-	if t.direct == nil {
+	d, version := t.direct, t.version
+	if t.over4 != nil {
+		d, version = t.under.direct, t.under.version
+	}
+	if d == nil {
 		for k, addr := range dst {
 			out[k] = t.slow4(addr)
 		}
@@ -44,18 +48,32 @@ func (t *Table) LookupBatch4(dst []uint32, out []lookup.Index) {
 	var odd [chunk + 16]uint32
 	for len(dst) > 0 {
 		n := min(len(dst), chunk)
-		for _, k := range odd[:t.batch4(dst[:n], out[:n], &odd)] {
+		for _, k := range odd[:d.batch(t.vectors, dst[:n], out[:n], t.none, &odd)] {
 			out[k] = t.slow4(dst[k])
 		}
-		if d := t.direct; d.now.Load() != t.version {
+		if d.now.Load() != version {
 			for k, addr := range dst[:n] {
-				if !d.current(addr, t.version) {
+				if !d.current(addr, version) {
 					out[k] = t.slow4(addr)
+				}
+			}
+		}
+		if t.over4 != nil {
+			for k, addr := range dst[:n] {
+				if m := t.over4.at(uint64(addr) << 32); m.Bits != bitsSame {
+					out[k] = indexOr(m, t.none)
 				}
 			}
 		}
 		dst, out = dst[n:], out[n:]
 	}
+}
+
+func indexOr(m lookup.Match, none lookup.Index) lookup.Index {
+	if m.Bits < 0 {
+		return none
+	}
+	return m.Index
 }
 
 // Lookup4 returns the index of the longest match of an IPv4 address, a number in host
@@ -87,11 +105,11 @@ func indexOf(m lookup.Match, ok bool) lookup.Index {
 	return m.Index
 }
 
-// batch4 looks up n ≤ chunk addresses, as if the version were the newest. It returns how many
+// batch looks up n ≤ chunk addresses, as if the version were the newest. It returns how many
 // are in deep blocks, with their positions in odd.
-func (t *Table) batch4(dst []uint32, out []lookup.Index, odd *[chunk + 16]uint32) int {
-	done, n := t.direct.vectors(t.vectors, dst, out, t.none, odd)
-	return t.direct.batchGo(dst, out, done, t.none, odd, n)
+func (d *direct4) batch(on isa, dst []uint32, out []lookup.Index, none uint32, odd *[chunk + 16]uint32) int {
+	done, n := d.vectors(on, dst, out, none, odd)
+	return d.batchGo(dst, out, done, none, odd, n)
 }
 
 // batchGo is the plain twin of vectors: from position done on, with n odd ones before.

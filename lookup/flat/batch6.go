@@ -20,7 +20,11 @@ type scratch6 struct {
 // LookupBatch6 panics before it writes.
 func (t *Table) LookupBatch6(dst [][2]uint64, out []lookup.Index) {
 	out = out[:len(dst)]
-	if t.direct6 == nil {
+	d, version := t.direct6, t.version6
+	if t.over6 != nil {
+		d, version = t.under.direct6, t.under.version6
+	}
+	if d == nil {
 		for k := range dst {
 			out[k] = t.slow6(&dst[k])
 		}
@@ -29,13 +33,24 @@ func (t *Table) LookupBatch6(dst [][2]uint64, out []lookup.Index) {
 	var s scratch6
 	for len(dst) > 0 {
 		n := min(len(dst), chunk)
-		for _, k := range s.odd[:t.batch6(dst[:n], out[:n], &s)] {
+		for _, k := range s.odd[:d.batch(t.vectors, dst[:n], out[:n], t.none6, &s)] {
 			out[k] = t.slow6(&dst[k])
 		}
-		if d := t.direct6; d.now.Load() != t.version6 {
+		if d.now.Load() != version {
 			for k := range dst[:n] {
-				if !d.current(dst[k][0], t.version6) {
+				if !d.current(dst[k][0], version) {
 					out[k] = t.slow6(&dst[k])
+				}
+			}
+		}
+		if t.over6 != nil {
+			for k := range dst[:n] {
+				switch m := t.over6.at(dst[k][0]); m.Bits {
+				case bitsSame:
+				case bitsDeep:
+					out[k] = t.slow6(&dst[k])
+				default:
+					out[k] = indexOr(m, t.none6)
 				}
 			}
 		}
@@ -63,10 +78,10 @@ func (t *Table) slow6(addr *[2]uint64) lookup.Index {
 	return indexOf(m, ok)
 }
 
-// batch6 is batch4.
-func (t *Table) batch6(dst [][2]uint64, out []lookup.Index, s *scratch6) int {
-	done, n := t.direct6.vectors(t.vectors, dst, out, t.none6, s)
-	return t.direct6.batchGo(dst, out, done, t.none6, s, n)
+// batch is that of direct4.
+func (d *direct6) batch(on isa, dst [][2]uint64, out []lookup.Index, none uint32, s *scratch6) int {
+	done, n := d.vectors(on, dst, out, none, s)
+	return d.batchGo(dst, out, done, none, s, n)
 }
 
 func (d *direct6) batchGo(dst [][2]uint64, out []lookup.Index, done int, none uint32, s *scratch6, n int) int {

@@ -13,11 +13,14 @@
 // waits. A held version loses speed where the newest differs from it, nothing else: readers
 // of the packet path take the newest for each burst.
 //
+// A large table that differs little from another can share it ([Editor.Share], shared.go): it is then that one
+// and a small table of differences.
+//
 // Batches of packed addresses, [Table.LookupBatch4] and [Table.LookupBatch6], run in vectors
 // where the machine has AVX-512 or, for IPv4, AVX2 (kernel*_amd64.s); the plain Go code beside them does
 // the same, is what other machines run, and is what the vectors are tested against.
 //
 // Limits: a table with an index above 1<<32-3 has no IPv4 arrays, and one with more than 65,534
-// different pairs of index and length no IPv6 arrays; each table that is large has its own. Of prefixes shorter than
-// /8, a change repaints up to half of the array (0.0.0.0/0 and ::/0 excepted, which cost nothing).
+// different pairs of index and length no IPv6 arrays. Of prefixes shorter than /8,
+// a change repaints up to half of the array (0.0.0.0/0 and ::/0 excepted, which cost nothing).
 package flat

@@ -12,8 +12,9 @@ type Editor struct {
 	epoch              uint64
 	changes            []change4 // since next.direct described next
 	changes6           []change6
-	changed4, changed6 bool // since the last version
-	rebuild, rebuild6  bool // more changes than are worth keeping
+	changed4, changed6 bool    // since the last version
+	rebuild, rebuild6  bool    // more changes than are worth keeping
+	diff               *Editor // of a shared table: next.diff is what it holds
 }
 
 var _ lookup.Editor = (*Editor)(nil)
@@ -43,8 +44,13 @@ func (e *Editor) Insert(p netip.Prefix, i lookup.Index) (old lookup.Index, repla
 	}
 	p = p.Masked()
 	t, bits := &e.next, p.Bits()
+	if t.under != nil && i == gone {
+		e.detach()
+	}
 	hi, lo := words(p.Addr())
 	switch {
+	case t.under != nil:
+		old, replaced = e.insertShared(p, i)
 	case p.Addr().Is4():
 		t.four, old, replaced = t.four.put(e.epoch, 0, hi, bits, i)
 		e.note(change4{uint32(hi >> 32), uint8(bits), replaced, true, old, i})
@@ -76,6 +82,8 @@ func (e *Editor) Delete(p netip.Prefix) (old lookup.Index, existed bool) {
 	t, bits := &e.next, p.Bits()
 	hi, lo := words(p.Addr())
 	switch {
+	case t.under != nil:
+		e.deleteShared(p)
 	case p.Addr().Is4():
 		t.four = t.four.remove(e.epoch, hi, bits)
 		e.note(change4{addr: uint32(hi >> 32), length: uint8(bits), was: true, old: old})
@@ -105,10 +113,11 @@ func (e *Editor) note(c change4) {
 			e.next.none = c.index
 		}
 	}
-	if e.next.direct == nil && e.next.mid4 == nil || e.rebuild {
+	t := &e.next
+	if t.direct == nil && t.mid4 == nil && t.under == nil || e.rebuild {
 		return
 	}
-	if e.changes = append(e.changes, c); len(e.changes) > e.next.four.size()/2 {
+	if e.changes = append(e.changes, c); len(e.changes) > t.size4()/2 {
 		e.changes, e.rebuild = nil, true
 	}
 }
@@ -122,7 +131,7 @@ func (e *Editor) note6(c change6) {
 			t.none6 = c.index
 		}
 	}
-	if t.direct6 == nil && t.mid6 == nil || e.rebuild6 {
+	if t.direct6 == nil && t.mid6 == nil && t.under == nil || e.rebuild6 {
 		return
 	}
 	if e.changes6 = append(e.changes6, c); len(e.changes6) > t.size6()/2 {
@@ -132,8 +141,15 @@ func (e *Editor) note6(c change6) {
 
 // View is what the editor holds now, without arrays.
 func (e *Editor) View() lookup.Table {
+	return e.view()
+}
+
+func (e *Editor) view() *Table {
 	view := e.next
-	view.direct, view.direct6, view.small4, view.small6, view.mid4, view.mid6 = nil, nil, nil, nil, nil, nil
+	view.forget()
+	if e.diff != nil {
+		view.diff = e.diff.view()
+	}
 	e.epoch = epochs.Add(1)
 	return &view
 }
@@ -141,8 +157,16 @@ func (e *Editor) View() lookup.Table {
 // Table publishes what the editor holds now. It costs the part of the address space
 // whose answer has changed; a version that branches off from one that is not the newest,
 // and one that has become large or has half of its prefixes changed, costs its compilation.
-func (e *Editor) Table() lookup.Table {
+func (e *Editor) Table() lookup.Table { return e.table() }
+
+func (e *Editor) table() *Table {
+	if e.outgrown() {
+		e.detach()
+	}
 	t := &e.next
+	if t.under != nil {
+		return e.publishShared()
+	}
 	switch n := t.four.size(); {
 	case t.direct == nil && (n < t.direct4From || n > t.refused4/2 && t.refused4 > 0), n < t.direct4From/4:
 		t.direct = nil
@@ -170,35 +194,68 @@ func (e *Editor) Table() lookup.Table {
 	case t.direct != nil:
 		t.small4, t.mid4 = nil, nil
 	default:
-		var set parts
-		for i := range e.changes {
-			if c := &e.changes[i]; c.length > 0 {
-				set.add(uint64(c.addr)<<32, int(c.length))
-			}
-		}
-		t.small4, t.mid4 = t.lists(trees6{short: t.four}, t.mid4, &set, e.rebuild)
+		t.small4, t.mid4 = t.lists(trees6{short: t.four}, t.mid4, e.parts4(), e.rebuild)
 	}
 	switch {
 	case !e.changed6:
 	case t.direct6 != nil:
 		t.small6, t.mid6 = nil, nil
 	default:
-		var set parts
-		for i := range e.changes6 {
-			if c := &e.changes6[i]; c.length > 0 {
-				set.add(c.hi, int(c.length))
-			}
-		}
-		t.small6, t.mid6 = t.lists(t.trees6(), t.mid6, &set, e.rebuild6)
+		t.small6, t.mid6 = t.lists(t.trees6(), t.mid6, e.parts6(), e.rebuild6)
 	}
-	e.changes, e.rebuild, e.changes6, e.rebuild6 = nil, false, nil, false
-	e.changed4, e.changed6 = false, false
-	e.epoch = epochs.Add(1)
+	e.settled()
 	table := *t
 	return &table
 }
 
-func (t *Table) size6() int { return t.six.size() + t.long.size() }
+// settled begins the next stretch of work, after a version was published.
+func (e *Editor) settled() {
+	e.changes, e.rebuild, e.changes6, e.rebuild6 = nil, false, nil, false
+	e.changed4, e.changed6 = false, false
+	e.epoch = epochs.Add(1)
+}
+
+// parts4 are the /8 of the changes.
+func (e *Editor) parts4() *parts {
+	var set parts
+	for i := range e.changes {
+		if c := &e.changes[i]; c.length > 0 {
+			set.add(uint64(c.addr)<<32, int(c.length))
+		}
+	}
+	return &set
+}
+
+func (e *Editor) parts6() *parts {
+	var set parts
+	for i := range e.changes6 {
+		if c := &e.changes6[i]; c.length > 0 {
+			set.add(c.hi, int(c.length))
+		}
+	}
+	return &set
+}
+
+// forget drops what is compiled.
+func (t *Table) forget() {
+	t.direct, t.direct6, t.small4, t.small6 = nil, nil, nil, nil
+	t.mid4, t.mid6, t.over4, t.over6 = nil, nil, nil, nil
+}
+
+// size4 and size6 are the prefixes of a family, of a shared table roughly.
+func (t *Table) size4() int {
+	if t.under != nil {
+		t = t.under
+	}
+	return t.four.size()
+}
+
+func (t *Table) size6() int {
+	if t.under != nil {
+		t = t.under
+	}
+	return t.six.size() + t.long.size()
+}
 
 func (t *Table) trees6() trees6 { return trees6{t.six, t.long} }
 

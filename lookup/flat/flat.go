@@ -22,6 +22,10 @@ type Engine struct {
 	// change makes anew; 0 means 512. Beyond, and without arrays, there is a list for each /8.
 	Ranges int
 
+	// Differ is how many prefixes, in percent, may differ between a table and the one that it shares; 0
+	// means 12.
+	Differ int
+
 	// Plain leaves the vectors out of batches, and AVX2 those that are wider, to see what they are
 	// worth.
 	Plain, AVX2 bool
@@ -40,6 +44,7 @@ const (
 	direct4From = 16384
 	direct6From = 4096
 	rangesTo    = 512
+	differTo    = 12
 )
 
 var _ lookup.Engine = Engine{}
@@ -66,13 +71,16 @@ func (e Engine) New() lookup.Table {
 	if e.Ranges == 0 {
 		e.Ranges = rangesTo
 	}
+	if e.Differ == 0 {
+		e.Differ = differTo
+	}
 	on := best
 	if e.Plain {
 		on = plain
 	} else if e.AVX2 {
 		on = min(on, avx2)
 	}
-	return &Table{direct4From: e.Direct4, direct6From: e.Direct6, rangesTo: e.Ranges, vectors: on, none: NoMatch, none6: NoMatch}
+	return &Table{direct4From: e.Direct4, direct6From: e.Direct6, rangesTo: e.Ranges, differTo: e.Differ, vectors: on, none: NoMatch, none6: NoMatch}
 }
 
 // Build returns a table with all of routes. Those in ascending order load fastest.
@@ -91,7 +99,7 @@ type Table struct {
 	long                     *node[*node[lookup.Index]] // IPv6 beyond /64: by the first 64 bits, then by the rest
 	n                        int
 	direct4From, direct6From int
-	rangesTo                 int
+	rangesTo, differTo       int
 	vectors                  isa // of batches
 
 	small4, small6 *ranges  // nil: no prefixes, or more than a few
@@ -103,6 +111,10 @@ type Table struct {
 	// refused4 and refused6 are how many prefixes had indexes that the arrays could not
 	// take; 0: they could.
 	refused4, refused6 int
+	under              *Table  // what a shared table differs from (shared.go); nil: it stands alone
+	diff               *Table  // and how; its own trees are empty
+	over4, over6       *spread // nil: no difference
+
 	// default4 is 0.0.0.0/0, which the arrays leave out: it would be all over them.
 	default4 lookup.Match
 	hasDef4  bool
@@ -124,22 +136,28 @@ func (t *Table) Get(p netip.Prefix) (lookup.Index, bool) {
 		return 0, false
 	}
 	p = p.Masked()
+	if t.under != nil {
+		return t.getShared(p)
+	}
 	hi, lo := words(p.Addr())
-	var e *entry[lookup.Index]
+	if e := t.at(p.Addr().Is4(), hi, lo, p.Bits()); e != nil {
+		return e.value, true
+	}
+	return 0, false
+}
+
+// at is the entry of exactly that prefix in the trees.
+func (t *Table) at(is4 bool, hi, lo uint64, length int) *entry[lookup.Index] {
 	switch {
-	case p.Addr().Is4():
-		e = t.four.get(hi, p.Bits())
-	case p.Bits() <= 64:
-		e = t.six.get(hi, p.Bits())
-	default:
-		if s := t.long.get(hi, 64); s != nil {
-			e = s.value.get(lo, p.Bits()-64)
-		}
+	case is4:
+		return t.four.get(hi, length)
+	case length <= 64:
+		return t.six.get(hi, length)
 	}
-	if e == nil {
-		return 0, false
+	if s := t.long.get(hi, 64); s != nil {
+		return s.value.get(lo, length-64)
 	}
-	return e.value, true
+	return nil
 }
 
 // Lookup returns the longest prefix that contains dst.
@@ -167,8 +185,10 @@ func (t *Table) lookup4(addr uint32) (lookup.Match, bool) {
 				return m, true
 			}
 			return t.default4, t.hasDef4
+		case t.over4 != nil:
+			return t.shared4(addr)
 		}
-		return matchOf(t.four.longest(uint64(addr)<<32, 32))
+		return t.walk(true, uint64(addr)<<32, 0, 32)
 	}
 	if m, found, sure := t.direct.lookup(addr, t.version); sure {
 		if found {
@@ -176,7 +196,7 @@ func (t *Table) lookup4(addr uint32) (lookup.Match, bool) {
 		}
 		return t.default4, t.hasDef4
 	}
-	return matchOf(t.four.longest(uint64(addr)<<32, 32))
+	return t.walk(true, uint64(addr)<<32, 0, 32)
 }
 
 func (t *Table) lookup6(hi, lo uint64) (lookup.Match, bool) {
@@ -193,8 +213,10 @@ func (t *Table) lookup6(hi, lo uint64) (lookup.Match, bool) {
 			} else if m.Bits == bitsNone {
 				return t.default6, t.hasDef6
 			}
+		} else if t.over6 != nil {
+			return t.shared6(hi, lo)
 		}
-		return t.walk6(hi, lo, 128)
+		return t.walk(false, hi, lo, 128)
 	}
 	if m, found, sure := t.direct6.lookup(hi, t.version6, t.vectors); sure {
 		if found {
@@ -202,11 +224,17 @@ func (t *Table) lookup6(hi, lo uint64) (lookup.Match, bool) {
 		}
 		return t.default6, t.hasDef6
 	}
-	return t.walk6(hi, lo, 128)
+	return t.walk(false, hi, lo, 128)
 }
 
-// walk6 returns the longest prefix that is no longer than limit.
-func (t *Table) walk6(hi, lo uint64, limit int) (lookup.Match, bool) {
+// walk returns the longest prefix of an address that is no longer than limit.
+func (t *Table) walk(is4 bool, hi, lo uint64, limit int) (lookup.Match, bool) {
+	switch {
+	case t.under != nil:
+		return t.walkShared(is4, hi, lo, limit)
+	case is4:
+		return matchOf(t.four.longest(hi, limit))
+	}
 	if limit > 64 && t.long != nil {
 		if s := t.long.get(hi, 64); s != nil {
 			if e := s.value.longest(lo, limit-64); e != nil {
@@ -232,10 +260,7 @@ func (t *Table) Shorter(dst netip.Addr, bits int) (lookup.Match, bool) {
 	}
 	limit := min(bits-1, dst.BitLen())
 	hi, lo := words(dst)
-	if dst.Is4() {
-		return matchOf(t.four.longest(hi, limit))
-	}
-	return t.walk6(hi, lo, limit)
+	return t.walk(dst.Is4(), hi, lo, limit)
 }
 
 // Covering yields p, if it is stored, and every stored prefix that contains it, longest
@@ -258,6 +283,10 @@ func (t *Table) Covered(p netip.Prefix) iter.Seq2[netip.Prefix, lookup.Index] {
 			return
 		}
 		p := p.Masked()
+		if t.under != nil {
+			t.coveredShared(p, yield)
+			return
+		}
 		hi, lo := words(p.Addr())
 		if p.Addr().Is4() {
 			t.four.walk(hi, p.Bits(), func(e *entry[lookup.Index]) bool {
@@ -300,6 +329,10 @@ func (t *Table) covered6(hi, lo uint64, length int, yield func(netip.Prefix, loo
 // All yields every prefix in order.
 func (t *Table) All() iter.Seq2[netip.Prefix, lookup.Index] {
 	return func(yield func(netip.Prefix, lookup.Index) bool) {
+		if t.under != nil {
+			_ = t.coveredShared(all4, yield) && t.coveredShared(all6, yield)
+			return
+		}
 		_ = t.four.walk(0, 0, func(e *entry[lookup.Index]) bool {
 			return yield(prefixOf(true, e.key, 0, int(e.length)), e.value)
 		}) && t.covered6(0, 0, 0, yield)
@@ -307,8 +340,15 @@ func (t *Table) All() iter.Seq2[netip.Prefix, lookup.Index] {
 }
 
 // Edit starts a next version at no cost; the first change pays.
-func (t *Table) Edit() lookup.Editor {
-	return &Editor{next: *t, epoch: epochs.Add(1)}
+func (t *Table) Edit() lookup.Editor { return t.edit() }
+
+func (t *Table) edit() *Editor {
+	e := &Editor{next: *t, epoch: epochs.Add(1)}
+	if t.under != nil {
+		e.diff = t.diff.edit()
+		e.next.diff = &e.diff.next
+	}
+	return e
 }
 
 // epochs numbers the stretches of work between an editor's start or publication and the
@@ -317,10 +357,11 @@ func (t *Table) Edit() lookup.Editor {
 var epochs atomic.Uint64
 
 // ArrayBytes is the memory of what was compiled from the trees: all that Lookup and the
-// batches read of a table of many prefixes. The trees hold the routes themselves.
+// batches read of a table of many prefixes. The trees hold the routes themselves. Of a shared
+// table it is what it has for itself.
 func (t *Table) ArrayBytes() uint64 {
 	n := 0
-	if d := t.direct; d != nil {
+	if d := t.direct; d != nil && t.under == nil {
 		c := d.cells.Load()
 		n += int(unsafe.Sizeof(*d)) + 4*len(d.codes) + int(unsafe.Sizeof(*d.lengths)) + len(c.slots)*4 + len(c.cells)*int(unsafe.Sizeof(cell4{}))
 		if d.width > width1 {
@@ -328,15 +369,15 @@ func (t *Table) ArrayBytes() uint64 {
 		}
 		n += 4 * len(d.book.users)
 	}
-	if d := t.direct6; d != nil {
+	if d := t.direct6; d != nil && t.under == nil {
 		n += int(unsafe.Sizeof(*d)) + 4*len(d.arena)
 	}
 	for _, r := range [...]*ranges{t.small4, t.small6} {
-		if r != nil {
+		if r != nil && t.under == nil {
 			n += r.bytes()
 		}
 	}
-	for _, s := range [...]*spread{t.mid4, t.mid6} {
+	for _, s := range [...]*spread{t.mid4, t.mid6, t.over4, t.over6} {
 		if s != nil {
 			n += s.bytes()
 		}

@@ -16,13 +16,17 @@ type ranges struct {
 	starts  []uint64 // of the first 64 bits, from where the part of the addresses begins; and pad more
 	answers []lookup.Match
 	index   *blockIndex // nil: a short list
+	differs *blockSet   // of a list of differences: the blocks with any
 }
+
+// blockSet has a bit for each of the 4096 blocks of a part.
+type blockSet [64]uint64
 
 // blockIndex narrows the search to the ranges that begin in one block, of which there are 4096.
 // Those in which any begins have a bit, and by its rank a span.
 type blockIndex struct {
 	shift  uint8
-	set    [64]uint64
+	set    blockSet
 	before [64]uint16 // blocks of the words before
 	spans  []span
 }
@@ -33,10 +37,12 @@ type span struct{ first, last uint16 }
 // pad are the ranges that are looked at together.
 const pad = 3
 
-// Bits of an answer that is none, and of a /64 with longer prefixes inside.
+// Bits of an answer that is none, of a /64 with longer prefixes inside, and of what a shared table has
+// from the table below.
 const (
 	bitsNone = -1
 	bitsDeep = -2
+	bitsSame = -3
 )
 
 // From and up to how many ranges there is an index.
@@ -83,44 +89,66 @@ func rangesOf(t trees6) *ranges {
 	return r.copied(0)
 }
 
-// fill makes r the answers to the addresses in key/length. Of prefixes that are shorter, the
-// default route is left out if length is not 0.
-func (r *ranges) fill(t trees6, key uint64, length int) {
-	type open struct {
+// sweep fills ranges with nested prefixes in order.
+type sweep struct {
+	r     *ranges
+	depth int
+	stack [66]struct {
 		last uint64
 		m    lookup.Match
 	}
+}
+
+// sweep begins at key, with what addresses have that are in no prefix.
+func (r *ranges) sweep(key uint64, outer lookup.Match) *sweep {
 	r.starts, r.answers = r.starts[:0], r.answers[:0]
-	emit := func(at uint64, m lookup.Match) {
-		if n := len(r.starts); n > 0 && r.starts[n-1] == at {
-			r.answers[n-1] = m
-		} else {
-			r.starts, r.answers = append(r.starts, at), append(r.answers, m)
-		}
+	s := &sweep{r: r, depth: 1}
+	s.stack[0].last, s.stack[0].m = 1<<64-1, outer
+	s.emit(key, outer)
+	return s
+}
+
+func (s *sweep) emit(at uint64, m lookup.Match) {
+	r, n := s.r, len(s.r.starts)
+	if n > 0 && r.starts[n-1] == at {
+		n--
 	}
+	if n == 0 || r.answers[n-1] != m {
+		r.starts, r.answers = append(r.starts[:n], at), append(r.answers[:n], m)
+		return
+	}
+	r.starts, r.answers = r.starts[:n], r.answers[:n]
+}
+
+func (s *sweep) closeBefore(at uint64) {
+	for ; s.depth > 1 && s.stack[s.depth-1].last < at; s.depth-- {
+		s.emit(s.stack[s.depth-1].last+1, s.stack[s.depth-2].m)
+	}
+}
+
+func (s *sweep) open(key uint64, length int, m lookup.Match) {
+	s.closeBefore(key)
+	s.stack[s.depth].last, s.stack[s.depth].m = key|^maskOf(length), m
+	s.depth++
+	s.emit(key, m)
+}
+
+// fill makes r the answers to the addresses in key/length. Of prefixes that are shorter, the
+// default route is left out if length is not 0.
+func (r *ranges) fill(t trees6, key uint64, length int) {
 	last := key | ^maskOf(length)
-	var stack [66]open
-	stack[0] = open{last, lookup.Match{Bits: bitsNone}}
+	outer := lookup.Match{Bits: bitsNone}
 	if length > 0 {
 		if e := t.short.longest(key, length-1); e != nil && e.length > 0 {
-			stack[0].m = lookup.Match{Index: e.value, Bits: int16(e.length)}
+			outer = lookup.Match{Index: e.value, Bits: int16(e.length)}
 		}
 	}
-	depth := 1
-	emit(key, stack[0].m)
-	closeBefore := func(at uint64) {
-		for ; depth > 1 && stack[depth-1].last < at; depth-- {
-			emit(stack[depth-1].last+1, stack[depth-2].m)
-		}
-	}
+	s := r.sweep(key, outer)
 	t.short.walk(key, length, func(e *entry[lookup.Index]) bool {
-		closeBefore(e.key)
-		stack[depth] = open{e.key | ^maskOf(int(e.length)), lookup.Match{Index: e.value, Bits: int16(e.length)}}
-		emit(e.key, stack[depth].m)
-		depth++
+		s.open(e.key, int(e.length), lookup.Match{Index: e.value, Bits: int16(e.length)})
 		return true
 	})
-	closeBefore(last)
+	s.closeBefore(last)
 	t.long.walk(key, length, func(e *entry[*node[lookup.Index]]) bool {
 		r.deepen(e.key, last)
 		return true
@@ -170,7 +198,13 @@ func (r *ranges) lookup(key uint64) lookup.Match {
 }
 
 // bytes is the memory of r.
-func (r *ranges) bytes() int { return int(unsafe.Sizeof(*r)) + 16*len(r.starts) + r.index.bytes() }
+func (r *ranges) bytes() int {
+	n := int(unsafe.Sizeof(*r)) + 16*len(r.starts) + r.index.bytes()
+	if r.differs != nil {
+		n += int(unsafe.Sizeof(*r.differs))
+	}
+	return n
+}
 
 func (x *blockIndex) bytes() int {
 	if x == nil {

@@ -31,23 +31,33 @@ func (set *parts) add(key uint64, length int) {
 	}
 }
 
-// spreadOf compiles trees.
-func spreadOf(t trees6) *spread {
+func allParts() *parts {
 	var all parts
 	all.add(0, 0)
-	return (&spread{}).changed(t, &all)
+	return &all
 }
 
-// changed returns s with some parts made anew.
+// spreadOf compiles trees.
+func spreadOf(t trees6) *spread { return (&spread{}).changed(t, allParts()) }
+
+// changed returns s with some parts made anew from trees.
 func (s *spread) changed(t trees6, set *parts) *spread {
+	return s.remade(set, func(r *ranges, key uint64) bool {
+		r.fill(t, key, spreadBits)
+		return len(r.starts) > 1 || r.answers[0].Bits != bitsNone
+	})
+}
+
+// remade returns s with some parts made anew: fill makes that of the addresses from key on, and reports
+// whether there is anything.
+func (s *spread) remade(set *parts, fill func(r *ranges, key uint64) bool) *spread {
 	next := *s
 	var scratch ranges
 	for w, word := range set {
 		for ; word != 0; word &= word - 1 {
 			part := w<<6 | bits.TrailingZeros64(word)
-			scratch.fill(t, uint64(part)<<(64-spreadBits), spreadBits)
 			next[part] = nil
-			if len(scratch.starts) > 1 || scratch.answers[0].Bits != bitsNone {
+			if fill(&scratch, uint64(part)<<(64-spreadBits)) {
 				next[part] = scratch.copied(spreadBits)
 			}
 		}

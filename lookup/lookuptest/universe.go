@@ -62,6 +62,16 @@ func prefixes() *rapid.Generator[netip.Prefix] {
 	})
 }
 
+// Colliding returns n prefixes such as the properties draw, which collide and nest with theirs. Some
+// are equal.
+func Colliding(n int, seed uint64) []netip.Prefix {
+	out := make([]netip.Prefix, n)
+	for i := range out {
+		out[i] = prefixes().Example(int(seed) + i).Masked()
+	}
+	return out
+}
+
 // randomIn returns an address in p whose host bits come from next.
 func randomIn(p netip.Prefix, next func() uint64) netip.Addr {
 	var random [16]byte
