@@ -67,6 +67,9 @@ func all() []goal {
 	decided := func(set string) fig { return fig{Suite: "kernel", Engine: fib, RuleSet: set, Family: inet} }
 	ratio("Resolve / kernel, 100 rules", 200, decided("miss-100"), kernel("miss-100"))
 	ratio("Resolve / kernel, 10,000 rules", 5000, decided("miss-10000"), kernel("miss-10000"))
+	whole := func(what string) fig {
+		return fig{Suite: "memory", Engine: engines.Compiled, Family: what, Unit: results.Bytes}
+	}
 	update := func(load, unit string) fig { return fig{Suite: "update", Engine: fib, Load: load, Unit: unit} }
 	g = append(g,
 		goal{"single-route transactions with readers", "1/s", 300_000, false, take(update(Single, results.PerSecond))},
@@ -75,6 +78,8 @@ func all() []goal {
 		goal{"build of the IPv4 table from sorted routes", "s", 0.25, true, take(fig{Suite: "build", Engine: engines.Compiled, Family: inet})},
 		goal{"memory that Resolve needs beside the routes", "MB", 64, true, scaled(1e-6, fig{Suite: "memory", Engine: own, Family: "both", Unit: results.Bytes})},
 		goal{"memory of the routes", "B/route", 100, true, take(fig{Suite: "memory", Engine: fib, Family: "routes", Unit: results.BytesEach})},
+		goal{"memory of 1,000 tables of 100 routes", "MB", 32, true, scaled(1e-6, whole("1000 small tables"))},
+		goal{"memory of 64 tables that differ in 1 % / of one", "times", 4, true, slowerBy(whole("64 tables"), whole("1 table"))},
 	)
 	return g
 }
