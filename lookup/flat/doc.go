@@ -17,8 +17,9 @@
 // and a small table of differences.
 //
 // Batches of packed addresses, [Table.LookupBatch4] and [Table.LookupBatch6], run in vectors
-// where the machine has AVX-512 or, for IPv4, AVX2 (kernel*_amd64.s); the plain Go code beside them does
-// the same, is what other machines run, and is what the vectors are tested against.
+// where the machine has AVX-512 or AVX2 (kernel*_amd64.s), and so do single IPv6 addresses, with AVX2
+// (find6_amd64.s); the plain Go code beside them does the same, is what other machines run, and is
+// what the vectors are tested against.
 //
 // Limits: a table with an index above 1<<32-3 has no IPv4 arrays, and one with more than 65,534
 // different pairs of index and length no IPv6 arrays. Of prefixes shorter than /8,

@@ -21,7 +21,10 @@ func TestEngineWithArrays(t *testing.T) {
 	was := checks.Value.String()
 	require.NoError(t, checks.Value.Set(strconv.Itoa(randtest.Fewer(25))))
 	defer func() { require.NoError(t, checks.Value.Set(was)) }()
-	lookuptest.TestEngine(t, flat.Engine{Direct4: 1, Direct6: 1})
+	for _, e := range flat.Variants() {
+		e.Direct4, e.Direct6 = 1, 1
+		t.Run(e.Name(), func(t *testing.T) { lookuptest.TestEngine(t, e) })
+	}
 }
 
 // TestEngineWithLists gives every table of two prefixes a list for each /8.

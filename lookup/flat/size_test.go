@@ -50,7 +50,12 @@ func heap() uint64 {
 func TestReadersAllocateNothing(t *testing.T) {
 	prefixes := append(fulltable.Synthetic4(300, 1), fulltable.Synthetic6(300, 1)...)
 	addrs := lookuptest.Matching(prefixes, 100, 2)
-	for _, e := range []Engine{{}, {Direct4: 1, Direct6: 1}} {
+	engines := []Engine{{}}
+	for _, e := range Variants() {
+		e.Direct4, e.Direct6 = 1, 1
+		engines = append(engines, e)
+	}
+	for _, e := range engines {
 		table := e.Build(lookuptest.Indexed(prefixes))
 		assert.Zero(t, testing.AllocsPerRun(5, func() {
 			for k, a := range addrs {

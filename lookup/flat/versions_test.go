@@ -17,6 +17,13 @@ import (
 // while ago, while the arrays that they share change under them: the answers must be
 // those of the versions' own trees.
 func TestVersionsStayWhatTheyAre(t *testing.T) {
+	for _, e := range Variants() {
+		e.Direct4, e.Direct6 = 1, 1
+		t.Run(e.Name(), func(t *testing.T) { versionsStay(t, e) })
+	}
+}
+
+func versionsStay(t *testing.T, engine Engine) {
 	seed := lookuptest.Seed(t)
 	prefixes := append(fulltable.Synthetic4(1000, seed), fulltable.Synthetic6(1000, seed)...)
 	for i := range prefixes { // all in a few regions, and some very short
@@ -25,7 +32,7 @@ func TestVersionsStayWhatTheyAre(t *testing.T) {
 		}
 	}
 	addrs := lookuptest.Matching(prefixes, 4096, seed)
-	first := Engine{Direct4: 1, Direct6: 1}.Build(lookuptest.Indexed(prefixes)).(*Table)
+	first := engine.Build(lookuptest.Indexed(prefixes)).(*Table)
 	var current atomic.Pointer[Table]
 	current.Store(first)
 	var done atomic.Bool
