@@ -9,7 +9,8 @@ import (
 // scratch6 holds a chunk of IPv6 addresses between the stages of a batch. Each stage
 // takes one step for all of them, so that their accesses to memory overlap.
 type scratch6 struct {
-	// Entries; and for the vectors bits 32–47 of the addresses, byte offsets of leaves (0: none), codes.
+	// Entries; and for the vectors bits 32–47 of the addresses, byte offsets of leaves (0: none), codes;
+	// for the plain code which addresses have mids, leaves and rows.
 	stages [4][chunk]uint32
 	odd    [chunk + 16]uint32
 }
@@ -84,38 +85,51 @@ func (d *direct6) batch(on isa, dst [][2]uint64, out []lookup.Index, none uint32
 	return d.batchGo(dst, out, done, none, s, n)
 }
 
+// batchGo is the plain twin of vectors. Lists of those that have a step to take spare it
+// branches, of which every other one would be mispredicted.
 func (d *direct6) batchGo(dst [][2]uint64, out []lookup.Index, done int, none uint32, s *scratch6, n int) int {
+	dst, out = dst[:min(len(dst), chunk)], out[:min(len(dst), chunk)]
+	entries, mids, leaves, rows := &s.stages[0], s.stages[1][:0], s.stages[2][:0], s.stages[3][:0]
 	for k := done; k < len(dst); k++ {
 		hi := dst[k][0]
 		e := atomic.LoadUint32(&d.root[hi>>48])
 		if e>>30 == isFan {
 			e = atomic.LoadUint32(d.at(e, hi>>32&0xffff))
 		}
-		s.stages[0][k&(chunk-1)] = e
+		entries[k] = e
+		mids = noted(mids, k, e>>31)
+	}
+	for _, k := range mids {
+		entries[k] = atomic.LoadUint32(d.at(entries[k], dst[k][0]>>24&255))
 	}
 	for k := done; k < len(dst); k++ {
-		p := &s.stages[0][k&(chunk-1)]
-		if e := *p; e>>30 == isBelow {
-			*p = atomic.LoadUint32(d.at(e, dst[k][0]>>24&255))
-		}
+		leaves = noted(leaves, k, entries[k]>>30&isLeaf)
+		rows = noted(rows, k, entries[k]>>31)
+	}
+	for _, k := range leaves {
+		entries[k] = d.leafCode(entries[k], uint32(dst[k][0]>>16&0xffff))
+	}
+	for _, k := range rows {
+		entries[k] = half(d.at(entries[k], dst[k][0]>>17&127), uint32(dst[k][0]>>16&1))
 	}
 	for k := done; k < len(dst); k++ {
-		hi := dst[k][0]
-		code := s.stages[0][k&(chunk-1)]
-		switch code >> 30 {
-		case isBelow:
-			code = half(d.at(code, hi>>17&127), uint32(hi>>16&1))
-		case isLeaf:
-			code = d.leafCode(code, uint32(hi>>16&0xffff))
+		code := entries[k]
+		i := atomic.LoadUint32(&d.book.indexes[code&deep6])
+		if code == 0 { // a move, not a branch
+			i = none
 		}
-		out[k] = none
-		if code != 0 {
-			out[k] = atomic.LoadUint32(&d.book.indexes[code&deep6])
-		}
+		out[k] = i
 		if code == deep6 {
 			s.odd[n&(chunk-1)] = uint32(k)
 			n++
 		}
 	}
 	return n
+}
+
+// noted appends k to a list with room, if yes is 1 and not 0.
+func noted(list []uint32, k int, yes uint32) []uint32 {
+	list = list[:len(list)+1]
+	list[len(list)-1] = uint32(k)
+	return list[:len(list)-1+int(yes)]
 }

@@ -92,16 +92,17 @@ func (d *direct6) at(e uint32, word uint64) *uint32 {
 
 func half(word *uint32, upper uint32) uint32 { return atomic.LoadUint32(word) >> (16 * upper) & 0xffff }
 
-// leafCode finds the last bound that is not above q: of 16, the first is 0.
+// leafCode finds the last bound that is not above q: of 16, the first is 0. What is above is
+// counted by signs, since a branch would be mispredicted every other time; of two bounds in a word
+// the upper one decides how it compares.
 func (d *direct6) leafCode(e, q uint32) uint32 {
 	unit := (*[unitWords]uint32)(d.arena[(e&(1<<30-1))*unitWords:])
-	i := uint32(0)
-	for step := uint32(8); step > 0; step /= 2 {
-		if half(&unit[(i+step)/2], (i+step)&1) <= q {
-			i += step
-		}
-	}
-	return half(&unit[8+i/2], i&1)
+	word := func(i int64) int64 { return int64(atomic.LoadUint32(&unit[i&15])) }
+	upper := int64(q)<<16 | 0xffff
+	w := 4 + 4*((upper-word(3))>>63)
+	w += 3 + (upper-word(w))>>63 + (upper-word(w+1))>>63 + (upper-word(w+2))>>63
+	i := uint32(2*w + 1 + (upper-word(w))>>63 + (int64(q)-word(w)&0xffff)>>63)
+	return half(&unit[8+i/2&7], i&1)
 }
 
 // alloc returns the first of some units, all zero or of a part that was freed.
