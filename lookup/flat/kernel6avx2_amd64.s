@@ -11,11 +11,21 @@
 #define ENTRIES 0
 #define QUARTER 2048
 #define LEAVES 4096
-#define CODES 6144
 #define ODD 8192
 
-// func lookup6AVX2(root, arena, indexes *uint32, dst *[2]uint64, out *uint32, n int, none uint32, s *scratch6) int
-TEXT ·lookup6AVX2(SB), NOSPLIT, $0-72
+// LIST appends the positions of the lanes that are negative in mask. Y10 the first of the lanes, Y11 8,
+// R10 lanes, AX how many are in the list.
+#define LIST(mask, list) \
+	VMOVMSKPS mask, DX \
+	VPMOVZXBD (R10)(DX*8), Y8 \
+	VPADDD Y10, Y8, Y8 \
+	VMOVDQU Y8, list(BX)(AX*4) \
+	POPCNTL DX, DX \
+	ADDQ DX, AX \
+	VPADDD Y11, Y10, Y10
+
+// func lookup6AVX2(root, arena, indexes *uint32, dst *[2]uint64, out *uint32, n int, none uint32, s *scratch6, lanes *uint64) int
+TEXT ·lookup6AVX2(SB), NOSPLIT, $0-80
 	MOVQ root+0(FP), R8
 	MOVQ arena+8(FP), R9
 	MOVQ indexes+16(FP), R11
@@ -76,18 +86,21 @@ mid:
 	SUBQ $8, R12
 	JNE mid
 
-	// Row, and where the leaves are.
+	// Row, and which addresses have leaves: the others would take the places of loads that wait.
 	VPSRLD $8, Y15, Y14
+	MOVQ lanes+64(FP), R10
+	MOVL $8, DX
+	VMOVD DX, X11
+	VPBROADCASTD X11, Y11
+	VPXOR Y10, Y10, Y10
+	XORQ AX, AX
 	MOVQ BX, DI
 	MOVQ CX, R12
 row:
 	VMOVDQU ENTRIES(DI), Y0
 	VPADDD Y0, Y0, Y3
 	VPANDN Y3, Y0, Y6
-	VPSRAD $31, Y6, Y6
-	VPSLLD $6, Y0, Y5
-	VPAND Y5, Y6, Y6
-	VMOVDQU Y6, LEAVES(DI)
+	LIST(Y6, LEAVES)
 	VPANDN Y0, Y3, Y3
 	VMOVMSKPS Y3, DX
 	TESTL DX, DX
@@ -106,64 +119,46 @@ norow:
 	JNE row
 
 	// Leaf: twice how many of the 16 bounds are not above the address.
-	MOVQ BX, DI
-	MOVQ CX, R12
+	LEAQ LEAVES(BX), DI
+	TESTQ AX, AX
+	JEQ noleaf
 leaf:
-#define LEAF(i) \
-	MOVL LEAVES+4*i(DI), AX \
-	VPBROADCASTW QUARTER+4*i(DI), Y0 \
-	VPMAXUW (R9)(AX*1), Y0, Y1 \
-	VPCMPEQW Y0, Y1, Y1 \
-	VPMOVMSKB Y1, DX \
-	POPCNTL DX, DX \
-	ADDQ R9, AX \
-	MOVWLZX 30(AX)(DX*1), DX \
-	MOVL DX, CODES+4*i(DI)
-	LEAF(0)
-	LEAF(1)
-	LEAF(2)
-	LEAF(3)
-	ADDQ $16, DI
-	SUBQ $4, R12
+	MOVL (DI), R12
+	MOVL ENTRIES(BX)(R12*4), SI
+	SHLL $6, SI
+	ADDQ R9, SI
+	VPBROADCASTW QUARTER(BX)(R12*4), Y0
+	VPMAXUW (SI), Y0, Y1
+	VPCMPEQW Y0, Y1, Y1
+	VPMOVMSKB Y1, DX
+	POPCNTL DX, DX
+	MOVWLZX 30(SI)(DX*1), DX
+	MOVL DX, ENTRIES(BX)(R12*4)
+	ADDQ $4, DI
+	SUBQ $1, AX
 	JNE leaf
+noleaf:
 
-	// Answers.
+	// Answers. The count of leaves is down to 0.
 	MOVQ out+32(FP), R13
 	MOVL none+48(FP), DX
 	VMOVD DX, X13
 	VPBROADCASTD X13, Y13
 	VPXOR Y12, Y12, Y12
+	VPXOR Y10, Y10, Y10
 	MOVQ BX, DI
-	XORQ R10, R10
-	XORQ AX, AX
 answer:
 	VMOVDQU ENTRIES(DI), Y0
-	VPADDD Y0, Y0, Y3
-	VPANDN Y3, Y0, Y3
-	VPSRAD $31, Y3, Y3
-	VPBLENDVB Y3, CODES(DI), Y0, Y0
 	VPCMPGTD Y12, Y0, Y1
 	VMOVDQA Y13, Y9
 	VPGATHERDD Y1, (R11)(Y0*4), Y9
 	VMOVDQU Y9, (R13)
 	VPCMPEQD Y15, Y0, Y3
-	VMOVMSKPS Y3, DX
-	TESTL DX, DX
-	JEQ next
-again:
-	BSFL DX, R12
-	ADDL R10, R12
-	MOVL R12, ODD(BX)(AX*4)
-	INCQ AX
-	LEAL -1(DX), R12
-	ANDL R12, DX
-	JNE again
-next:
-	ADDQ $8, R10
+	LIST(Y3, ODD)
 	ADDQ $32, DI
 	ADDQ $32, R13
 	SUBQ $8, CX
 	JNE answer
-	MOVQ AX, ret+64(FP)
+	MOVQ AX, ret+72(FP)
 	VZEROUPPER
 	RET
