@@ -108,3 +108,23 @@ func (s *Snapshot) IsQuick(f Flow) bool {
 	var d Decision
 	return s.quick(&f, &d, nil)
 }
+
+// HasLegs reports whether several legs of the route behind d were there to choose from.
+func (s *Snapshot) HasLegs(d Decision) bool {
+	f := Inet6
+	if d.Prefix.Addr().Is4() {
+		f = Inet
+	}
+	for _, id := range [...]TableID{d.Table, TableLocal} {
+		l := s.leafAt(s.table(f, id), d.Prefix)
+		if l == nil {
+			continue
+		}
+		for _, a := range l.plain {
+			if len(s.legs(a)) > 1 || f == Inet6 && len(l.plain) > 1 && a.ecmpAble() && isSibling6(a, l.plain[1]) {
+				return true
+			}
+		}
+	}
+	return false
+}

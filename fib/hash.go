@@ -24,12 +24,14 @@ const (
 func (w *walk) hash() (h uint32, known bool) {
 	if !w.hashed {
 		w.hashed = true
-		w.hashValue, w.hashKnown = w.hashNow()
+		w.hashValue, w.hashKnown = w.s.hashOf(&w.f, w.fam, w.source())
 	}
 	return w.hashValue, w.hashKnown
 }
 
-func (w *walk) hashNow() (uint32, bool) {
+// hashOf is the hash of a flow from a source, which matters for IPv6 alone.
+func (s *Snapshot) hashOf(f *Flow, fam Family, src netip.Addr) (uint32, bool) {
+	w := hashing{s, f, fam, src}
 	m := w.s.sysctls.Multipath4
 	if w.fam == Inet6 {
 		m = w.s.sysctls.Multipath6
@@ -62,8 +64,16 @@ func (w *walk) hashNow() (uint32, bool) {
 	return v >> 1, true
 }
 
+// hashing is a flow that is hashed.
+type hashing struct {
+	s   *Snapshot
+	f   *Flow
+	fam Family
+	src netip.Addr // of IPv6
+}
+
 // hashFields hashes the block of a flow that has only the given fields.
-func (w *walk) hashFields(fields, seed uint32) uint32 {
+func (w *hashing) hashFields(fields, seed uint32) uint32 {
 	// The block as it lies in memory: 28 bytes of protocol and flow label, ports,
 	// 4 bytes of nothing, the addresses, 4 bytes of nothing.
 	var b [72]byte
@@ -111,7 +121,7 @@ func (w *walk) hashFields(fields, seed uint32) uint32 {
 	return h
 }
 
-func (w *walk) hashAddrs4(b []byte, fields uint32) {
+func (w *hashing) hashAddrs4(b []byte, fields uint32) {
 	if fields&hashSrc != 0 && w.f.Src.Is4() {
 		a := w.f.Src.As4()
 		copy(b, a[:])
@@ -127,9 +137,9 @@ func (w *walk) hashAddrs4(b []byte, fields uint32) {
 	}
 }
 
-func (w *walk) hashAddrs6(b []byte, fields uint32) {
+func (w *hashing) hashAddrs6(b []byte, fields uint32) {
 	var src, dst netip.Addr = netip.IPv6Unspecified(), netip.IPv6Unspecified()
-	if s := w.source(); fields&hashSrc != 0 && s.IsValid() {
+	if s := w.src; fields&hashSrc != 0 && s.IsValid() {
 		src = s.WithZone("")
 	}
 	if fields&hashDst != 0 {

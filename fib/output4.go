@@ -155,6 +155,12 @@ func (w *walk) route4(d *Decision, a *answer4, given bool) {
 		return
 	}
 	w.selectPath4(h, true)
+	w.leave4(d, a, given)
+}
+
+// leave4 answers with the leg that was chosen.
+func (w *walk) leave4(d *Decision, a *answer4, given bool) {
+	h := &w.h
 	switch {
 	case given:
 		w.tellSource(w.f.Src, ReasonSourceGiven, 0)

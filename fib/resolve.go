@@ -12,15 +12,16 @@ import "net/netip"
 // marked in [Decision.Undetermined] and answered with the likeliest way.
 //
 // Resolve is safe for concurrent use; it takes no lock, waits for nobody and does
-// not allocate. For most flows of a packet path (this host's own, without oif, to one
-// host by one leg) the answer of the route stands ready, and what is left is the search
-// among the rules ([rules.List.Next]) and one longest match for each rule that matches.
+// not allocate. For most flows of a packet path (sent or received, to one host) the answer of the
+// route, or of each of its legs, stands ready; what is left is the search among the rules
+// ([rules.Screen], [rules.List.Next]), one longest match for each rule that matches, the hash
+// where there are several legs, and for a received IPv4 packet the same for its source
+// (C31).
 //
-// For the others it costs the same, plus one more match for each prefix whose routes did not
-// fit; then the routes of the prefix that did, their
-// legs, and where a source is selected the addresses that may be it (of IPv6: a look
-// at all). The source of a received IPv4 packet is looked up as well (C31), and where
-// it is open whether rules are in force (J4) there are two walks.
+// For the others (L3 domains, TOS of routes, legs that are dead, whatever is undetermined) it costs
+// several times as much: one more match for each prefix whose routes did not fit; then the routes of
+// the prefix that did, their legs, and where a source is selected the addresses that may be it (of
+// IPv6: a look at all). Where it is open whether rules are in force (J4) there are two walks.
 //
 // It follows section K of the description of the kernel's lookup;
 // docs/kernel-semantics.md, section I, tells where kernels differ.

@@ -96,7 +96,7 @@ func TestResolveIsExplain(t *testing.T) {
 			checkFlow(t, s, f)
 			d := s.Resolve(f)
 			if s.IsQuick(f) {
-				quick[quickKind{f.Family(), i%5 == 0, f.Src.IsValid(), d.Errno, d.RouteType}]++
+				quick[quickKind{f.Family(), i%5 == 0, f.Src.IsValid(), d.Errno, d.RouteType, wayOfAsking(f), s.HasLegs(d)}]++
 			}
 			seen[fmt.Sprintf("%v %v %v", f.Family(), f.Iif != 0, d.Errno)]++
 			if d.Undetermined != 0 {
@@ -122,12 +122,72 @@ func TestResolveIsExplain(t *testing.T) {
 	}
 }
 
+// TestReadyIsExplain: in states that leave little to chance, answers stand ready for
+// received flows, those with an oif and those with several legs.
+func TestReadyIsExplain(t *testing.T) {
+	seed := randtest.Seed(t)
+	states := randtest.Fewer(160)
+	quick := map[quickKind]int{}
+	for i := range states {
+		g := stateGen{rand.New(rand.NewPCG(seed, uint64(i)))}
+		st := g.state()
+		g.calm(st)
+		if i%3 == 0 {
+			st.Mode4, st.Mode6 = fib.ModeMerged, fib.ModeMerged
+		}
+		s := loaded(t, st)
+		flows := flowgen.New(s, seed+uint64(i), flowgen.Options{Input: true})
+		for range 250 {
+			f := g.busy(st, flows.Next())
+			checkFlow(t, s, f)
+			if s.IsQuick(f) {
+				d := s.Resolve(f)
+				quick[quickKind{f.Family(), i%3 == 0, false, d.Errno, d.RouteType, wayOfAsking(f), s.HasLegs(d)}]++
+			}
+		}
+	}
+	if states < 160 {
+		return
+	}
+	for _, family := range []fib.Family{fib.Inet, fib.Inet6} {
+		for _, merged := range []bool{false, true} {
+			for _, kind := range []quickKind{
+				{Type: fib.TypeUnicast, Asked: byIif}, {Type: fib.TypeLocal, Asked: byIif},
+				{Errno: fib.EHOSTUNREACH, Type: fib.TypeUnreachable, Asked: byIif}, {Type: fib.TypeUnicast, Asked: byOif},
+				{Type: fib.TypeUnicast, Legs: true}, {Type: fib.TypeUnicast, Legs: true, Asked: byIif},
+			} {
+				kind.Family, kind.Merged = family, merged
+				assert.Greater(t, quick[kind], 5, "%+v is rare among the answers that stood ready", kind)
+			}
+		}
+	}
+}
+
 // quickKind is a kind of answers that stand ready.
 type quickKind struct {
 	Family        fib.Family
 	Merged, Given bool
 	Errno         fib.Errno
 	Type          fib.RouteType
+	Asked         asked
+	Legs          bool // several
+}
+
+type asked uint8
+
+const (
+	byIif asked = iota + 1
+	byOif
+)
+
+func wayOfAsking(f fib.Flow) asked {
+	switch {
+	case f.Iif != 0:
+		return byIif
+	case f.Oif != 0:
+		return byOif
+	}
+	return 0
 }
 
 // TestBatchIsResolve: many flows at once, of both families, are answered as one by one.

@@ -62,6 +62,8 @@ type table struct {
 	// changes it a lookup.Editor.
 	lpm  lookup.Reader
 	flat *flat.Table // lpm, if it is one: for calls that need no look at what it is
+	// sieve is of a small table, as published.
+	sieve *sieve
 }
 
 // version is the table as it stands now, to go over and to derive others from.

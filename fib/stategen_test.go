@@ -314,3 +314,75 @@ func (g stateGen) rule(f fib.Family) rules.Rule {
 	}
 	return r
 }
+
+// calm takes from a state most of what makes an answer depend on more than its route:
+// such are the answers that stand ready.
+func (g stateGen) calm(st *fib.State) {
+	st.Kernel = pick(g, fib.KernelVersion{}, fib.KernelVersion{Major: 6, Minor: 12})
+	st.Sysctls.HashSeed, st.Sysctls.MultipathUseNeigh = 7, false
+	st.UserLocalRoutes = pick(g, fib.FactNo, fib.FactYes)
+	st.Sysctls.All4.RPFilter, st.Sysctls.All4.AcceptLocal = uint8(g.IntN(3)*g.IntN(2)), false
+	if g.one(2) {
+		st.Neighbours = nil
+	}
+	for i := range st.Links {
+		l := &st.Links[i]
+		l.Flags |= fib.LinkUp
+		l.Conf4.Forwarding, l.NoInet = l.Conf4.Forwarding || !g.one(4), false
+		if l.Kind == "vrf" {
+			l.Kind, l.VRFTable = "", 0
+		}
+	}
+	leg := func(n *fib.Nexthop) {
+		n.Realms, n.Flags = 0, n.Flags&fib.FlagOnlink
+		if n.Gateway.IsValid() {
+			n.Scope, n.ScopeSet = fib.ScopeLink, true
+		}
+	}
+	for i := range st.Routes {
+		r := &st.Routes[i]
+		for k := range r.Nexthops {
+			leg(&r.Nexthops[k])
+		}
+		r.TOS, r.Src = 0, netip.Prefix{}
+		if r.Type > fib.TypeLocal && !g.one(3) {
+			r.Type = fib.TypeUnreachable
+		}
+	}
+	for _, a := range st.Addresses {
+		st.Routes = append(st.Routes, fib.Route{Table: fib.TableLocal, Type: fib.TypeLocal, Scope: fib.ScopeHost, Protocol: fib.ProtoKernel,
+			Dst: netip.PrefixFrom(a.Local, a.Local.BitLen()), Nexthops: []fib.Nexthop{{Link: a.Link, Weight: 1}}})
+	}
+	sortRoutes(st)
+	for i := range st.Nexthops {
+		leg(&st.Nexthops[i].Nexthop)
+	}
+	for i := range st.Rules {
+		r := &st.Rules[i]
+		r.Realms, r.L3MDev, r.SuppressIfGroup = 0, false, rules.Opt32{}
+	}
+}
+
+// busy makes of f, half of the time, one that a link received from a host that some route
+// leads to, or now and then one to such a host by its link.
+func (g stateGen) busy(st *fib.State, f fib.Flow) fib.Flow {
+	if g.one(2) || len(st.Routes) == 0 {
+		return f
+	}
+	for range 20 {
+		r := &st.Routes[g.IntN(len(st.Routes))]
+		if r.Family() != f.Family() || r.Type != fib.TypeUnicast {
+			continue
+		}
+		if g.one(4) && len(r.Nexthops) == 1 {
+			f.Iif, f.Oif, f.Src, f.Dst = 0, r.Nexthops[0].Link, netip.Addr{}, r.Dst.Addr().Next()
+			return f
+		}
+		f.Iif, f.Src = int32(2+g.IntN(genLinks-1)), r.Dst.Addr().Next()
+		if g.one(3) && len(r.Nexthops) > 0 {
+			f.Iif = r.Nexthops[0].Link
+		}
+		return f
+	}
+	return f
+}

@@ -88,10 +88,7 @@ func (tx *Txn) commit() Result {
 	}
 	tx.s.legRealms = tx.in.realms > 0
 	tx.makeReady()
-	if tx.owned.links {
-		tx.s.listOwn6()
-	}
-	tx.s.makeCuts(tx.base)
+	tx.makeCuts()
 	tx.done = true
 	tx.s.gen = tx.base.gen + 1
 	tx.res.Generation, tx.res.Changed = tx.s.gen, true

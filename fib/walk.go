@@ -91,14 +91,19 @@ func newWalk(s *Snapshot, f Flow, ex *Explanation) walk {
 		}
 	case w.input:
 		w.key.UID = 0
-		switch { // 0.3
-		case !s.rules4.RequiresDissection():
-			w.key.IPProto, w.key.Sport, w.key.Dport = 0, 0, 0
-		case f.IPProto == protoICMP: // a packet without ports
-			w.key.Sport, w.key.Dport = 0, 0
-		}
+		s.dissect(&w.key)
 	}
 	return w
+}
+
+// dissect takes from the key of a received IPv4 flow what rules do not see (0.3).
+func (s *Snapshot) dissect(key *rules.Flow) {
+	switch {
+	case !s.rules4.RequiresDissection():
+		key.IPProto, key.Sport, key.Dport = 0, 0, 0
+	case key.IPProto == protoICMP: // a packet without ports
+		key.Sport, key.Dport = 0, 0
+	}
 }
 
 // outputKey sets key to what rules and tables see of a flow that this host sends (0.2).
