@@ -37,6 +37,8 @@ type familyCuts struct {
 	steps    [maxSteps]ruleStep
 	n        int
 	complete bool
+
+	lane lane
 }
 
 const maxSteps = 4
@@ -83,6 +85,8 @@ func (tx *Txn) makeCuts() {
 				st.t = s.table(f, TableID(st.rule.Table))
 			}
 		}
+		_, open := s.modeOf(f)
+		c.makeLane(f, mode, open)
 	}
 	if tx.owned.links {
 		s.listLinks()

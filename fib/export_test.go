@@ -128,3 +128,20 @@ func (s *Snapshot) HasLegs(d Decision) bool {
 	}
 	return false
 }
+
+// RefKind names the kind of r.
+func (s *Snapshot) RefKind(r Ref) string {
+	if r.leg > 0 {
+		return "leg"
+	}
+	return [...]string{"walked", "refused", "rule", "merged", "local", "main"}[r.how]
+}
+
+// InLane4 and InLane6 report whether flows are looked up together.
+func (s *Snapshot) InLane4(k *Key4) bool {
+	return s.cuts.on && s.cuts.inet.lane.table != nil && s.inLane4(k, &common{})
+}
+
+func (s *Snapshot) InLane6(k *Key6) bool {
+	return s.cuts.on && s.cuts.inet6.lane.table != nil && s.inLane6(k, &common{})
+}

@@ -57,6 +57,7 @@ func (tx *Txn) makeReady() {
 			pg := tx.in.ownPage(s.leaves, k)
 			for j, l := range &pg.leaves {
 				pg.ready[j] = s.readyFor(l)
+				pg.cards[j] = pg.ready[j].card()
 			}
 		}
 		return
@@ -64,7 +65,9 @@ func (tx *Txn) makeReady() {
 	for _, i := range tx.in.fresh {
 		if i < readyLeaves {
 			pg := s.leaves[i/leafPageSize]
-			pg.ready[i%leafPageSize] = s.readyFor(pg.leaves[i%leafPageSize])
+			j := i % leafPageSize
+			pg.ready[j] = s.readyFor(pg.leaves[j])
+			pg.cards[j] = pg.ready[j].card()
 		}
 	}
 }

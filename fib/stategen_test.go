@@ -386,3 +386,22 @@ func (g stateGen) busy(st *fib.State, f fib.Flow) fib.Flow {
 	}
 	return f
 }
+
+// onlySelective leaves of the rules those that hardly a flow meets, and those that a host has from the start.
+func (g stateGen) onlySelective(st *fib.State) {
+	for i := range st.Rules {
+		if r := &st.Rules[i]; r.Protocol != uint8(fib.ProtoKernel) {
+			*r = rules.Rule{Family: r.Family, Priority: r.Priority, Action: rules.ActLookup, Table: 100, Mark: uint32(i) << 8, MarkMask: 0xff00}
+			if g.one(2) {
+				r.MarkMask, r.Mark = 0, 0
+				r.From = netip.PrefixFrom(gw4(9, byte(i)), 32)
+				if r.Family == fib.Inet6 {
+					r.From = netip.PrefixFrom(gw6(9, byte(i)), 128)
+				}
+				if g.one(2) {
+					r.From, r.To = netip.Prefix{}, r.From
+				}
+			}
+		}
+	}
+}

@@ -64,6 +64,7 @@ type leafPage struct {
 	epoch  uint64 // of the transaction that owns it
 	leaves [leafPageSize]*leaf
 	ready  [leafPageSize]*ready // nil: none, see ready
+	cards  [leafPageSize]card   // of ready
 }
 
 type leafPages []*leafPage
@@ -331,7 +332,7 @@ func (in *intern) setLeaf(pages *leafPages, i uint32, l *leaf) {
 		*pages = append(*pages, &leafPage{epoch: in.epoch})
 	}
 	pg := in.ownPage(*pages, k)
-	pg.leaves[i%leafPageSize], pg.ready[i%leafPageSize] = l, nil
+	pg.leaves[i%leafPageSize], pg.ready[i%leafPageSize], pg.cards[i%leafPageSize] = l, nil, card{}
 	in.fresh = append(in.fresh, i)
 }
 

@@ -14,6 +14,8 @@ type Screen struct {
 	family     Family
 	profile    Profile
 	exhaustive bool // no rule has selectors
+	// destinations: some shape compares the destination.
+	destinations bool
 }
 
 // Screen makes the screen of l under a profile. It costs the number of shapes and of rules without
@@ -40,6 +42,7 @@ func (l *List) Screen(p Profile) *Screen {
 	}
 	for _, t := range acts {
 		s.used |= t.used
+		s.destinations = s.destinations || t.used&(1<<wDstHi|1<<wDstLo) != 0
 		if t.used&(1<<wMark-1) != 0 {
 			s.addressed = append(s.addressed, t)
 		} else {
@@ -62,6 +65,9 @@ func (s *Screen) ComparesOthers() bool { return s.used>>wMark != 0 || len(s.rest
 
 // ComparesAddresses reports whether any rule compares an address.
 func (s *Screen) ComparesAddresses() bool { return len(s.addressed) > 0 }
+
+// ComparesDestinations reports whether any rule with an address compares the destination.
+func (s *Screen) ComparesDestinations() bool { return s.destinations }
 
 // Class is what flows have in common that differ in their addresses alone. Its zero
 // value is of no flow: see [Screen.Classify].

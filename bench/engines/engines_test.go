@@ -70,6 +70,12 @@ func TestResolveUnderAnyRulesIsWhatExplainTells(t *testing.T) {
 				if b := ResolveBatch("fib", snap, set); b != nil {
 					assert.Equal(t, form.Checksum(s), b.Checksum(s), "%s %s %v: batch", name, stream, fam)
 				}
+				for _, refs := range ResolveRefs("fib", snap, set) {
+					assert.Equal(t, form.Checksum(s), refs.Checksum(s), "%s %s %v: %s", name, stream, fam, refs.Name)
+					if refs.One != nil {
+						assertOneIsAnswer(t, refs, s)
+					}
+				}
 				answers := map[uint32]int{}
 				for i := range 500 {
 					flow := set.Flows[fam][i&(len(set.Flows[fam])-1)]

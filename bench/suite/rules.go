@@ -93,6 +93,7 @@ func (b *Bench) loadSets(ctx context.Context) ([]*loaded, error) {
 		if batch := engines.ResolveBatch(x.name, snap, set); batch != nil {
 			x.forms = append(x.forms, batch)
 		}
+		x.forms = append(x.forms, engines.ResolveRefs(x.name, snap, set)...)
 		if set.Name == "none" {
 			b.memory(engine, x.name, bench.Heap()-before)
 		}
