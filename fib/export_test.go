@@ -139,9 +139,9 @@ func (s *Snapshot) RefKind(r Ref) string {
 
 // InLane4 and InLane6 report whether flows are looked up together.
 func (s *Snapshot) InLane4(k *Key4) bool {
-	return s.cuts.on && s.cuts.inet.lane.table != nil && s.inLane4(k, &common{})
+	return s.cuts.on && s.cuts.inet.lane.table != nil && s.inLane4(k)
 }
 
 func (s *Snapshot) InLane6(k *Key6) bool {
-	return s.cuts.on && s.cuts.inet6.lane.table != nil && s.inLane6(k, &common{})
+	return s.cuts.on && s.cuts.inet6.lane.table != nil && s.inLane6(k)
 }

@@ -1,5 +1,7 @@
 package rules
 
+import "math/bits"
+
 // Screen tells the flows that meet no rule but those without selectors, which nearly
 // all flows of most hosts are: they share one walk. It is made of one list and
 // profile, immutable, and safe for concurrent use.
@@ -99,6 +101,22 @@ func (s *Screen) MayMeet(c *Class, src, dst [2]uint64) bool {
 	w := &c.words
 	w[wSrcHi], w[wSrcLo], w[wDstHi], w[wDstLo] = src[0], src[1], dst[0], dst[1]
 	return anyHas(s.addressed, w)
+}
+
+// MayMeetAddresses is MayMeet for every class, where no rule compares more than addresses.
+func (s *Screen) MayMeetAddresses(src, dst [2]uint64) bool {
+	w := [4]uint64{src[0], src[1], dst[0], dst[1]}
+	for _, t := range s.addressed {
+		h := uint64(hashStart)
+		for used := t.used; used != 0; used &= used - 1 {
+			i := bits.TrailingZeros16(used) & 3
+			h = mix(h, w[i]&t.mask[i])
+		}
+		if (t.rules.leafAt|t.rules.nodeAt)&digit(h) != 0 && t.rules.get(h) != nil {
+			return true
+		}
+	}
+	return false
 }
 
 // MayMeetFlow is Classify and MayMeet at once.

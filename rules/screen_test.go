@@ -30,6 +30,9 @@ func checkScreen(t *testing.T, l *rules.List, s *rules.Screen, c *rules.Class, f
 	if got := s.MayMeet(c, halves(f.Src), halves(f.Dst)); got != meets {
 		t.Fatalf("flow %+v meets %v by its class, %v alone", *f, got, meets)
 	}
+	if got := s.MayMeetAddresses(halves(f.Src), halves(f.Dst)); !s.ComparesOthers() && got != meets {
+		t.Fatalf("flow %+v meets %v by its addresses, %v alone", *f, got, meets)
+	}
 	// Others of the class are told apart by their addresses.
 	g := *f
 	g.Src, g.Dst = f.Dst, f.Dst

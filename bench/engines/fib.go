@@ -122,7 +122,9 @@ func (r *refs) batch(q *streams.Stream, from int, out []uint32) {
 		keys, mask := r.keys4[:len(out)], len(r.flows4)-1
 		for k := range keys {
 			keys[k] = r.flows4[(from+k)&mask]
-			keys[k].Dst = q.V4[from+k]
+		}
+		for k, dst := range q.V4[from : from+len(keys)] {
+			keys[k].Dst = dst
 		}
 		r.s.ResolveRefs4(keys, refs)
 		for k := range out {
