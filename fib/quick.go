@@ -171,8 +171,9 @@ func (q *quickly) find(p *pick, back *reverse) bool {
 		var key rules.Flow
 		if !c.screen.IsOpen() {
 			q.key(&key, back)
-			if c.screen.MayMeetFlow(&key) {
-				return q.rules(p, &key, back != nil)
+			var at rules.Cursor
+			if c.screen.MayMeetFlow(&at, &key) {
+				return q.rules(p, &at, &key, back != nil)
 			}
 		}
 		for i := range c.steps[:c.n] {
@@ -222,8 +223,8 @@ func (q *quickly) key(key *rules.Flow, back *reverse) {
 	}
 }
 
-// rules walks the rules.
-func (q *quickly) rules(p *pick, key *rules.Flow, back bool) bool {
+// rules walks the rules from a cursor before the first.
+func (q *quickly) rules(p *pick, at *rules.Cursor, key *rules.Flow, back bool) bool {
 	s := q.s
 	c := s.cuts.of(q.fam)
 	l := s.rulesOf(q.fam)
@@ -231,9 +232,8 @@ func (q *quickly) rules(p *pick, key *rules.Flow, back bool) bool {
 	if back {
 		packed = [2]uint64{0, uint64(number4(key.Dst))}
 	}
-	var at rules.Cursor
 	for {
-		e, deferred, noted := l.Next(&at, key, s.profile)
+		e, deferred, noted := l.Next(at, key, s.profile)
 		if e == nil {
 			*p = pick{by: noRule, errno: ENETUNREACH}
 			return true
@@ -241,7 +241,7 @@ func (q *quickly) rules(p *pick, key *rules.Flow, back bool) bool {
 		switch e.Action {
 		case rules.ActLookup:
 		case rules.ActGoto:
-			l.Jump(&at, e)
+			l.Jump(at, e)
 			continue
 		default:
 			*p = pick{by: ruleName{e.Priority, int32(l.Position(e))}, errno: actionErrno(e.Action)}

@@ -65,15 +65,16 @@ func (s *Snapshot) ResolveBatch(flows []Flow, out []Decision) {
 	}
 }
 
-// lookAhead looks up in table main what it will most likely be asked.
+// lookAhead looks up in table main what it will most likely be asked. Received flows meet rules that lead
+// elsewhere more often than not, if there are rules.
 func (s *Snapshot) lookAhead(flows []Flow, out *[burst]ahead) {
 	for k := range flows {
-		f, t, a := &flows[k], s.cuts.inet6.main, &out[k&(burst-1)]
+		f, c, mode, a := &flows[k], &s.cuts.inet6, s.mode6, &out[k&(burst-1)]
 		if f.Dst.Is4() {
-			t = s.cuts.inet.main
+			c, mode = &s.cuts.inet, s.mode4
 		}
-		// What is walked asks for itself.
-		if a.known = f.Iif|f.Oif == 0 && t != nil && t.flat != nil; a.known {
+		t := c.main
+		if a.known = t != nil && t.flat != nil && (f.Iif|f.Oif == 0 || mode == ModeMerged || c.screen.IsOpen()); a.known {
 			a.match, a.found = t.flat.Lookup(f.Dst)
 		}
 	}

@@ -12,10 +12,12 @@ type Screen struct {
 	open       []*Entry
 	addressed  tuples // shapes that compare an address
 	rest       tuples
-	used       uint16 // words that shapes compare
+	used       uint16 // words that shapes compare, or a walk does
 	family     Family
 	profile    Profile
 	exhaustive bool // no rule has selectors
+	// others: some shape compares more than addresses, or nothing.
+	others bool
 	// destinations: some shape compares the destination.
 	destinations bool
 }
@@ -28,7 +30,7 @@ func (l *List) Screen(p Profile) *Screen {
 	switch {
 	case l == nil:
 	case l.index != nil:
-		s.open, acts = l.index.open, l.index.acts
+		s.open, acts, s.used = l.index.open, l.index.acts, l.index.used
 	default:
 		var some []*Entry
 		for _, e := range l.rules.all(0) {
@@ -44,6 +46,7 @@ func (l *List) Screen(p Profile) *Screen {
 	}
 	for _, t := range acts {
 		s.used |= t.used
+		s.others = s.others || t.used>>wMark != 0 || t.used == 0
 		s.destinations = s.destinations || t.used&(1<<wDstHi|1<<wDstLo) != 0
 		if t.used&(1<<wMark-1) != 0 {
 			s.addressed = append(s.addressed, t)
@@ -63,7 +66,7 @@ func (s *Screen) Open() []*Entry { return s.open }
 func (s *Screen) IsOpen() bool { return s.exhaustive }
 
 // ComparesOthers reports whether any rule compares more than addresses.
-func (s *Screen) ComparesOthers() bool { return s.used>>wMark != 0 || len(s.rest) > 0 }
+func (s *Screen) ComparesOthers() bool { return s.others }
 
 // ComparesAddresses reports whether any rule compares an address.
 func (s *Screen) ComparesAddresses() bool { return len(s.addressed) > 0 }
@@ -119,14 +122,15 @@ func (s *Screen) MayMeetAddresses(src, dst [2]uint64) bool {
 	return false
 }
 
-// MayMeetFlow is Classify and MayMeet at once.
-func (s *Screen) MayMeetFlow(f *Flow) bool {
+// MayMeetFlow is Classify and MayMeet at once. It prepares c, a cursor that stands before the first rule, for
+// the walk of the flow.
+func (s *Screen) MayMeetFlow(c *Cursor, f *Flow) bool {
 	if s.exhaustive {
 		return false
 	}
-	var w words
-	w.set(f, s.family, s.profile, s.used)
-	return anyHas(s.addressed, &w) || anyHas(s.rest, &w)
+	c.words.set(f, s.family, s.profile, s.used)
+	c.ready = true
+	return anyHas(s.addressed, &c.words) || anyHas(s.rest, &c.words)
 }
 
 // anyHas reports whether any shape has a rule under what the words have of it.

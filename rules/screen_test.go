@@ -26,7 +26,8 @@ func checkScreen(t *testing.T, l *rules.List, s *rules.Screen, c *rules.Class, f
 	t.Helper()
 	f.L3Master = 0
 	s.Classify(c, f)
-	meets := s.MayMeetFlow(f)
+	var at rules.Cursor
+	meets := s.MayMeetFlow(&at, f)
 	if got := s.MayMeet(c, halves(f.Src), halves(f.Dst)); got != meets {
 		t.Fatalf("flow %+v meets %v by its class, %v alone", *f, got, meets)
 	}
@@ -36,8 +37,12 @@ func checkScreen(t *testing.T, l *rules.List, s *rules.Screen, c *rules.Class, f
 	// Others of the class are told apart by their addresses.
 	g := *f
 	g.Src, g.Dst = f.Dst, f.Dst
-	if got, want := s.MayMeet(c, halves(g.Src), halves(g.Dst)), s.MayMeetFlow(&g); got != want {
+	if got, want := s.MayMeet(c, halves(g.Src), halves(g.Dst)), s.MayMeetFlow(&rules.Cursor{}, &g); got != want {
 		t.Fatalf("flow %+v meets %v by its class, %v alone", g, got, want)
+	}
+	want, _, _ := nextLiteral(l, 0, f, p)
+	if e, _, _ := l.Next(&at, f, p); (e == nil) != (want == l.Len()) || e != nil && e != l.At(want) {
+		t.Fatalf("flow %+v: the walk begins with %v, not with rule %d", *f, e, want)
 	}
 	open := s.Open()
 	for at := 0; !meets; at++ {

@@ -135,6 +135,9 @@ func (b *Bench) beside(ctx context.Context, k *kernel.Kernel, q *ksync.Querier, 
 			return took
 		}})
 	}
+	for _, form := range engines.ResolveRefs("fib-"+engine.Name, snap, set) {
+		tasks = append(tasks, &measure.Task{Name: form.Name, Len: s.Len(), Step: stepFor(form, s), Pass: func(from, n int) { form.Answer(s, from, out[:n]) }})
+	}
 	spreads, err := b.alternate(ctx, fmt.Sprintf("kernel %s %s %v", set.Name, s.Name, s.Family), tasks)
 	if err = errors.Join(err, failed); err != nil {
 		return err
