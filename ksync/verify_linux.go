@@ -268,9 +268,9 @@ func (v *verifier) settle(ctx context.Context, q *Querier, flows []fib.Flow) err
 // again loads the namespace anew and asks about flows. rest says that the answers
 // can be relied upon: nothing changed meanwhile, or all agree.
 func (v *verifier) again(ctx context.Context, q *Querier, flows []fib.Flow) (rest bool, answers []Answer, err error) {
-	w, err := openWatch(v.opt.NetNS)
+	w, err := openWatch(ctx, v.opt.NetNS)
 	if err != nil {
-		return false, nil, fmt.Errorf("%v: %w", v.opt.NetNS, err)
+		return false, nil, err
 	}
 	defer w.close()
 	gracePeriod()

@@ -1,6 +1,7 @@
 package ksync
 
 import (
+	"context"
 	"errors"
 	"net/netip"
 	"reflect"
@@ -14,52 +15,30 @@ import (
 
 // watch hears of changes in a namespace. What the kernel changes silently it does
 // not hear; two scans tell that.
-type watch struct{ *conn }
+type watch struct{ *subscription }
 
-// The multicast groups of rtnetlink whose news can change answers. Neighbours
-// change all the time; those that matter are compared.
-var watched = [...]int{unix.RTNLGRP_LINK, unix.RTNLGRP_IPV4_IFADDR, unix.RTNLGRP_IPV6_IFADDR, unix.RTNLGRP_IPV4_ROUTE,
-	unix.RTNLGRP_IPV6_ROUTE, unix.RTNLGRP_IPV4_RULE, unix.RTNLGRP_IPV6_RULE, unix.RTNLGRP_IPV4_NETCONF, unix.RTNLGRP_IPV6_NETCONF,
-	unix.RTNLGRP_NEXTHOP}
-
-func openWatch(ns NetNS) (*watch, error) {
-	c, err := dialIn(ns)
+// openWatch joins what can change answers, but for neighbours: they change all the
+// time, and those that matter are compared.
+func openWatch(ctx context.Context, ns NetNS) (*watch, error) {
+	s, err := subscribe(ctx, ns, subscribeOptions{groups: configGroups})
 	if err != nil {
 		return nil, err
 	}
-	for _, g := range watched {
-		// A kernel without nexthop objects has no such group, and no news of them.
-		_ = unix.SetsockoptInt(c.fd, unix.SOL_NETLINK, unix.NETLINK_ADD_MEMBERSHIP, g)
-	}
-	if err := unix.SetNonblock(c.fd, true); err != nil {
-		c.close()
-		return nil, err
-	}
-	return &watch{c}, nil
+	return &watch{s}, nil
 }
 
 // changed reports whether there was news since the last call.
-func (w *watch) changed() (bool, error) {
-	buf, news := make([]byte, datagram), false
+func (w *watch) changed() (news bool, err error) {
 	for {
-		n, _, err := unix.Recvfrom(w.fd, buf, 0)
-		switch {
-		case errors.Is(err, unix.EAGAIN):
-			return news, nil
-		case errors.Is(err, unix.EINTR):
-			continue
-		case errors.Is(err, unix.ENOBUFS):
-			news = true
-			continue
-		case err != nil:
-			return false, err
-		}
-		for b := buf[:n]; len(b) > 0; {
-			var m rtnl.Message
-			if m, b, err = rtnl.Next(b); err != nil {
-				return false, err
-			}
+		more, err := w.read(0, func(m rtnl.Message) error {
 			news = news || !cached(m)
+			return nil
+		})
+		switch {
+		case errors.Is(err, errLost):
+			news = true
+		case err != nil || !more:
+			return news, err
 		}
 	}
 }
