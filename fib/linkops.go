@@ -4,6 +4,7 @@ import (
 	"net/netip"
 	"reflect"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/fibula-net/fibula/rules"
@@ -118,6 +119,7 @@ func (tx *Txn) changeLink(cur *link, l *Link) {
 	}
 	if i, known := tx.s.byName[l.Name]; !known || i != l.Index {
 		tx.nameLink(l.Index, old.Name, l.Name)
+		cur.relabel4()
 	}
 	if old.MTU != l.MTU && !old.NoInet6 && !l.NoInet6 {
 		tx.changeMTU6(l.Index, old.mtu6(), l.MTU)
@@ -133,6 +135,23 @@ func (tx *Txn) changeLink(cur *link, l *Link) {
 	tx.changeState(cur, l.Flags&stateFlags)
 	if cur.Up() && !slices.Contains(cur.Groups4, allHosts4) && !cur.NoInet {
 		cur.Groups4 = append(slices.Clone(cur.Groups4), allHosts4)
+	}
+}
+
+// relabel4 gives the IPv4 addresses labels of the link's new name: the first one the name
+// itself, the others with what followed their colon, or their number.
+func (l *link) relabel4() {
+	for i := range l.addrs4 {
+		_, after, ok := strings.Cut(l.addrs4[i].Label, ":")
+		switch {
+		case i == 0:
+			after = ""
+		case ok:
+			after = ":" + after
+		default:
+			after = ":" + strconv.Itoa(i+1)
+		}
+		l.addrs4[i].Label = l.Name[:min(len(l.Name), maxName-min(len(after), maxName))] + after
 	}
 }
 
@@ -190,7 +209,7 @@ func (tx *Txn) cycle(l *link) {
 
 // changeState sets IFF_UP and the carrier.
 func (tx *Txn) changeState(l *link, state LinkFlags) {
-	wasUp, hadCarrier := l.Up(), l.Carrier()
+	wasUp, hadCarrier, wasRunning := l.Up(), l.Carrier(), l.Flags&LinkRunning != 0
 	l.Flags = l.Flags&^stateFlags | state
 	switch up, carrier := l.Up(), l.Carrier(); {
 	case wasUp && !up:
@@ -203,7 +222,7 @@ func (tx *Txn) changeState(l *link, state LinkFlags) {
 		tx.syncDown6(l.Index, linkCarrier)
 		tx.dropNeighbours(l.Index, Inet, true)
 		tx.dropNeighbours(l.Index, Inet6, true)
-	case up && !hadCarrier && carrier:
+	case up && carrier && !(hadCarrier && wasRunning): // LOWER_UP shows before the kernel acts on it
 		tx.syncUp4(l, FlagLinkdown)
 		if l.ready6 {
 			tx.syncUp6(l, FlagLinkdown)

@@ -32,8 +32,19 @@ func (tx *Txn) Load(st *State) error {
 	if st.Kernel != (KernelVersion{}) {
 		s.setKernel(st.Kernel)
 	}
-	s.sysctls = st.Sysctls
 	s.userLocal = st.UserLocalRoutes
+	tx.take(st)
+	tx.bindRules()
+	for i := range st.Routes {
+		tx.loadRoute(&st.Routes[i])
+	}
+	return nil
+}
+
+// take enters all of a state but its routes into what is empty of them.
+func (tx *Txn) take(st *State) {
+	s := tx.s
+	s.sysctls = st.Sysctls
 	for _, l := range st.Links {
 		l.Groups4 = slices.Clone(l.Groups4)
 		s.links[l.Index] = &link{Link: l, ready6: l.Up() && l.Carrier(), epoch: tx.in.epoch}
@@ -73,11 +84,6 @@ func (tx *Txn) Load(st *State) error {
 	vrfs := slices.ContainsFunc(st.Links, func(l Link) bool { return l.IsL3Master() })
 	s.mode4, s.open4 = loadedMode(st.Mode4, s.rules4, vrfs)
 	s.mode6, s.open6 = loadedMode(st.Mode6, s.rules6, vrfs)
-	tx.bindRules()
-	for i := range st.Routes {
-		tx.loadRoute(&st.Routes[i])
-	}
-	return nil
 }
 
 // loadedMode is the mode a state names, or the likeliest that its rules tell, which may

@@ -178,6 +178,17 @@ func (l *link) copied() Link {
 	return c
 }
 
+// Addresses are those of a link in the kernel's order, IPv4 first.
+func (s *Snapshot) Addresses(link int32) []Address {
+	if l := s.links[link]; l != nil {
+		return slices.Concat(l.addrs4, l.addrs6)
+	}
+	return nil
+}
+
+// Sysctls are the settings of the namespace.
+func (s *Snapshot) Sysctls() Sysctls { return s.sysctls }
+
 // LinkByName finds a link by its name.
 func (s *Snapshot) LinkByName(name string) (Link, bool) { return s.Link(s.byName[name]) }
 

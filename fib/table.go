@@ -146,6 +146,19 @@ func siblingsAgree(a, b *alias) bool {
 	return string(x.appendKey(nil)) == string(y.appendKey(nil))
 }
 
+// RoutesUnder are the routes of one prefix in one table, as [Snapshot.Routes] yields them.
+func (s *Snapshot) RoutesUnder(p TablePrefix) []Route {
+	f := Inet6
+	if p.Dst.Addr().Is4() {
+		f = Inet
+	}
+	k := tableKey{id: p.Table, fam: f}
+	return s.leafRoutes(k, p.Dst, s.leafAt(s.tables[k], p.Dst))
+}
+
+// Neighbours yields the entries of the ARP and ND tables, in no order.
+func (s *Snapshot) Neighbours() iter.Seq[Neighbour] { return maps.Values(s.neighs) }
+
 // Rules returns the rules of a family in list order.
 func (s *Snapshot) Rules(f Family) []rules.Rule {
 	l := s.rulesOf(f)
@@ -159,6 +172,13 @@ func (s *Snapshot) Rules(f Family) []rules.Rule {
 // State returns everything the snapshot holds as plain data, routes included.
 // Loading it into another FIB gives a FIB with the same answers.
 func (s *Snapshot) State() *State {
+	st := s.Surroundings()
+	st.Routes = slices.Collect(s.routes(asStored))
+	return st
+}
+
+// Surroundings is [Snapshot.State] without the routes.
+func (s *Snapshot) Surroundings() *State {
 	st := &State{
 		Kernel: s.kernel, Sysctls: s.sysctls, Mode4: s.mode4, Mode6: s.mode6, UserLocalRoutes: s.userLocal,
 		AddrLabels: slices.Clone(s.labels),
@@ -175,7 +195,6 @@ func (s *Snapshot) State() *State {
 		st.Addresses = append(append(st.Addresses, l.addrs4...), l.addrs6...)
 	}
 	st.Rules = append(s.Rules(Inet), s.Rules(Inet6)...)
-	st.Routes = slices.Collect(s.routes(asStored))
 	for _, id := range slices.Sorted(maps.Keys(s.objects)) {
 		o := s.objects[id].NexthopObject
 		o.Group, o.Buckets = slices.Clone(o.Group), slices.Clone(o.Buckets)

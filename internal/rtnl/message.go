@@ -187,3 +187,18 @@ func wrap(m *Message, err error) error {
 func short(m *Message, want int) error {
 	return fmt.Errorf("%s cut short: %d bytes, its head has %d", messageName(m.Type), len(m.Data), want)
 }
+
+// AppendMessage appends m as it came, to be cut off again by [Next].
+func AppendMessage(b []byte, m Message) []byte {
+	start := len(b)
+	b = ne.AppendUint32(b, uint32(headerLen+len(m.Data)))
+	b = ne.AppendUint16(b, m.Type)
+	b = ne.AppendUint16(b, m.Flags)
+	b = ne.AppendUint32(b, m.Seq)
+	b = ne.AppendUint32(b, m.Port)
+	b = append(b, m.Data...)
+	for (len(b)-start)%4 != 0 {
+		b = append(b, 0)
+	}
+	return b
+}
