@@ -1,7 +1,6 @@
 package ksync
 
 import (
-	"errors"
 	"fmt"
 	"unsafe"
 
@@ -33,9 +32,6 @@ type conn struct {
 	// free are the buffers of stream, made by the first one.
 	free chan []byte
 }
-
-// errLost: messages are missing, so what was read is worthless.
-var errLost = errors.New("the kernel dropped messages")
 
 func dial() (*conn, error) {
 	fd, err := unix.Socket(unix.AF_NETLINK, unix.SOCK_RAW|unix.SOCK_CLOEXEC, unix.NETLINK_ROUTE)

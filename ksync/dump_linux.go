@@ -8,12 +8,6 @@ import (
 	"github.com/fibula-net/fibula/internal/rtnl"
 )
 
-// errInterrupted: the kernel marked a dump as inconsistent (NLM_F_DUMP_INTR).
-var errInterrupted = errors.New("a dump was interrupted by changes")
-
-// attempts bounds how often a dump, and a scan, is tried.
-const attempts = 10
-
 // dump asks for d and calls fn for each message of the answer, whose bytes are
 // valid only during the call. An error from fn, from the kernel or from ctx ends
 // it and leaves the connection useless, but for errInterrupted and a

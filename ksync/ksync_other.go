@@ -49,3 +49,7 @@ func (*Querier) GetBatch([]fib.Flow, uint32, func(int, *Reply, fib.Errno)) error
 func Verify(context.Context, VerifyOptions) (VerifyReport, error) {
 	return VerifyReport{}, unsupported("verify a namespace")
 }
+
+func openMirrorSource(context.Context, *MirrorOptions) (source, error) {
+	return nil, unsupported("mirror a namespace")
+}

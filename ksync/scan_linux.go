@@ -14,9 +14,6 @@ import (
 // progressStep is how many routes pass between two reports of progress.
 const progressStep = 50_000
 
-// errMoved: what was read before and after the routes differs.
-var errMoved = errors.New("links, addresses, rules, nexthops or settings changed during the scan")
-
 // Load reads a namespace into a new FIB.
 //
 // What dumps leave open is asked for as far as an answer of the kernel tells, see
@@ -206,25 +203,37 @@ func (s *scan) routes(ctx context.Context, fn func(*fib.Route) error) error {
 	n := 0
 	for _, fam := range s.families {
 		for _, table := range s.opt.tables() {
-			err := s.conn.stream(ctx, rtnl.Dump{Type: rtnl.RTM_GETROUTE, Family: fam, Table: table}, func(m rtnl.Message) error {
-				if err := rtnl.DecodeRoute(m, &r, &s.report); err != nil {
-					return err
-				}
+			err := s.table(ctx, fam, table, &r, func(r *fib.Route) error {
 				if n++; n%progressStep == 0 {
 					s.opt.progress("routes", n)
 				}
-				return fn(&r)
+				return fn(r)
 			})
-			var k *kernelError
-			if errors.As(err, &k) && k.errno == fib.ENOENT && table != 0 {
-				continue // no such table
-			}
 			if err != nil {
-				return fmt.Errorf("read %v routes of table %v of %v: %w", fam, tableName(table), s.opt.NetNS, err)
+				return err
 			}
 		}
 	}
 	s.opt.progress("routes", n)
+	return nil
+}
+
+// table dumps one table, or with table 0 all of a family, into r again and again. A
+// table that is missing is empty.
+func (s *scan) table(ctx context.Context, fam fib.Family, table fib.TableID, r *fib.Route, fn func(*fib.Route) error) error {
+	err := s.conn.stream(ctx, rtnl.Dump{Type: rtnl.RTM_GETROUTE, Family: fam, Table: table}, func(m rtnl.Message) error {
+		if err := rtnl.DecodeRoute(m, r, &s.report); err != nil {
+			return err
+		}
+		return fn(r)
+	})
+	var k *kernelError
+	if errors.As(err, &k) && k.errno == fib.ENOENT && table != 0 {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("read %v routes of table %v of %v: %w", fam, tableName(table), s.opt.NetNS, err)
+	}
 	return nil
 }
 

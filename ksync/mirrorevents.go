@@ -1,0 +1,238 @@
+package ksync
+
+import (
+	"errors"
+	"slices"
+
+	"github.com/fibula-net/fibula/fib"
+	"github.com/fibula-net/fibula/internal/rtnl"
+	"github.com/fibula-net/fibula/rules"
+)
+
+// applier applies events to one transaction and notes what they leave in doubt.
+type applier struct {
+	m    *Mirrored
+	tx   *fib.Txn
+	d    *doubts
+	seen [numEvents]uint64
+	// derives: something happened from which the kernel draws consequences in silence.
+	derives bool
+}
+
+func (a *applier) apply(e *event) error {
+	a.seen[e.kind]++
+	a.m.drift.explain(e)
+	var err error
+	switch e.kind {
+	case eventRoute:
+		return a.route(e)
+	case eventLink:
+		err = a.link(e)
+	case eventAddress:
+		err = a.address(e)
+	case eventRule:
+		err = a.rule(e)
+	case eventNexthop:
+		err = a.nexthop(e)
+	case eventNeighbour:
+		a.neighbour(e)
+	case eventNetconf:
+		err = a.netconf(e)
+	case eventUnclear:
+		a.d.surroundings = true
+	}
+	if errors.Is(err, fib.ErrTxnDone) {
+		return err
+	}
+	if err != nil { // it does not fit what was known
+		a.m.log.Debug("event does not fit", "kind", e.kind.String(), "gone", e.gone, "error", err)
+		a.d.surroundings = true
+		a.derives = true
+	}
+	return nil
+}
+
+// follows reports whether the mirror follows routes of a table.
+func (m *Mirrored) follows(t fib.TableID) bool {
+	return len(m.opt.Tables) == 0 || slices.Contains(m.opt.Tables, t)
+}
+
+func (a *applier) route(e *event) error {
+	r := &e.route
+	if !a.m.follows(r.Table) {
+		return nil
+	}
+	var h fib.Heard
+	var err error
+	if e.gone {
+		h, err = a.tx.TellRouteGone(r)
+	} else {
+		h, err = a.tx.TellRoute(r, e.flags)
+	}
+	if errors.Is(err, fib.ErrTxnDone) {
+		return err
+	}
+	if err != nil || h == fib.HeardDoubt {
+		a.d.prefix(r.Family(), fib.TablePrefix{Table: r.Table, Dst: r.Dst})
+	}
+	return nil
+}
+
+func (a *applier) link(e *event) error {
+	l := &e.link
+	if e.gone {
+		a.derives = true
+		if _, ok := a.tx.Snapshot().Link(l.Index); !ok {
+			return nil
+		}
+		return a.tx.DeleteLink(l.Index)
+	}
+	old, ok := a.tx.Snapshot().Link(l.Index)
+	const state = fib.LinkUp | fib.LinkRunning | fib.LinkLowerUp
+	if !ok || (old.Flags^l.Flags)&state != 0 || old.Master != l.Master || old.MTU != l.MTU || old.Conf6 != l.Conf6 {
+		a.derives = true
+	}
+	if !ok {
+		a.d.surroundings = true // its place among the others, and its groups, are not told
+	}
+	if ok && old.MTU != l.MTU {
+		l.MTU6 = 0 // follows, but after the message
+	}
+	return a.tx.SetLink(*l)
+}
+
+func (a *applier) address(e *event) error {
+	x := e.address
+	a.derives = true
+	known := a.known(&x)
+	if e.gone {
+		if known == nil {
+			return nil
+		}
+		return a.tx.DeleteAddress(x)
+	}
+	switch {
+	case known == nil:
+		if err := a.tx.AddAddress(x); err != nil {
+			return err
+		}
+	case known.Flags&fib.AddrTentative != 0 && x.Flags&fib.AddrTentative == 0:
+		if err := a.tx.ConfirmAddress(x.Link, x.Local); err != nil {
+			return err
+		}
+	default:
+		if err := a.tx.ReplaceAddress(x); err != nil {
+			return err
+		}
+	}
+	if now := a.known(&x); now == nil || !sameAddress(*now, x) {
+		a.d.surroundings = true
+	}
+	return nil
+}
+
+// known is the address that has x's place.
+func (a *applier) known(x *fib.Address) *fib.Address {
+	for _, b := range a.tx.Snapshot().Addresses(x.Link) {
+		if b.Local == x.Local && (x.Local.Is6() || b.Prefix.Bits() == x.Prefix.Bits() && b.Prefix.Masked() == x.Prefix.Masked()) {
+			return &b
+		}
+	}
+	return nil
+}
+
+// sameAddress: but for lifetimes, which run down.
+func sameAddress(a, b fib.Address) bool {
+	a.ValidLft, a.PreferredLft, b.ValidLft, b.PreferredLft = 0, 0, 0, 0
+	return a == b
+}
+
+// rule applies what one event says and leaves the order to a look: news of two changes
+// can come in the other order (F7), and of two equal rules nobody knows which is gone.
+func (a *applier) rule(e *event) error {
+	a.d.surroundings = true
+	same := slices.ContainsFunc(a.tx.Snapshot().Rules(e.rule.Family), func(r rules.Rule) bool { return r == e.rule.Rule })
+	if same != e.gone {
+		return nil
+	}
+	if e.gone {
+		_, err := a.tx.DeleteRule(rules.RequestOf(e.rule.Rule))
+		return err
+	}
+	_, err := a.tx.AddRule(rules.RequestOf(e.rule.Rule), fib.Create)
+	return err
+}
+
+func (a *applier) nexthop(e *event) error {
+	o := e.nexthop
+	a.derives = true
+	if o.Resilient {
+		a.d.surroundings = true // its buckets are not told
+	}
+	if e.gone {
+		if err := a.tx.DeleteNexthop(o.ID); err != nil && !errors.Is(err, fib.ENOENT) {
+			return err
+		}
+		return nil
+	}
+	_, err := a.tx.AddNexthop(o, fib.Create|fib.Replace)
+	return err
+}
+
+func (a *applier) neighbour(e *event) {
+	n := e.neighbour
+	if e.gone {
+		_ = a.tx.DeleteNeighbour(n.Link, n.Addr) // ENOENT: it went with its link
+		return
+	}
+	_ = a.tx.SetNeighbour(n) // ENODEV: its link is gone
+}
+
+// netconf applies announced settings (F10).
+func (a *applier) netconf(e *event) error {
+	c := &e.netconf
+	if e.gone || c.Link == 0 {
+		return nil
+	}
+	if c.Link < 0 {
+		s := a.tx.Snapshot().Sysctls()
+		v4, v6 := &s.All4, &s.All6
+		if c.Link == rtnl.NetconfDefault {
+			v4, v6 = &s.Default4, &s.Default6
+		}
+		settle(c, v4, v6)
+		return a.tx.SetSysctls(s)
+	}
+	l, ok := a.tx.Snapshot().Link(c.Link)
+	if !ok {
+		return nil
+	}
+	before := l
+	settle(c, &l.Conf4, &l.Conf6)
+	if l.Conf4 == before.Conf4 && l.Conf6 == before.Conf6 {
+		return nil
+	}
+	a.derives = true
+	l.Groups4 = nil // stay
+	return a.tx.SetLink(l)
+}
+
+func settle(c *rtnl.Netconf, v4 *fib.Conf4, v6 *fib.Conf6) {
+	set := func(to *bool, v int32) {
+		if v >= 0 {
+			*to = v != 0
+		}
+	}
+	if c.Family == fib.Inet6 {
+		set(&v6.Forwarding, c.Forwarding)
+		set(&v6.IgnoreRoutesWithLinkdown, c.IgnoreRoutesWithLinkdown)
+		return
+	}
+	set(&v4.Forwarding, c.Forwarding)
+	set(&v4.McForwarding, c.McForwarding)
+	set(&v4.BcForwarding, c.BcForwarding)
+	set(&v4.IgnoreRoutesWithLinkdown, c.IgnoreRoutesWithLinkdown)
+	if c.RPFilter >= 0 {
+		v4.RPFilter = uint8(c.RPFilter)
+	}
+}

@@ -1,0 +1,499 @@
+package ksync
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/netip"
+	"reflect"
+	"slices"
+	"time"
+
+	"github.com/fibula-net/fibula/fib"
+)
+
+// settle looks at what is in doubt.
+func (m *Mirrored) settle(ctx context.Context) error {
+	if err := m.src.alive(); err != nil {
+		return err
+	}
+	if why := m.doubts.everything; why != "" {
+		begin := m.now()
+		err := m.resync(ctx, why)
+		m.resyncs.spent(begin, m.now(), err == nil && m.doubts.everything == "")
+		return m.passing(err)
+	}
+	if err := m.src.barrier(); err != nil {
+		return err
+	}
+	if err := m.catchUp(); err != nil || m.doubts.everything != "" {
+		return err
+	}
+	begin := m.now()
+	if !m.doubts.none() {
+		d := m.doubts
+		m.doubts = doubts{}
+		m.count(func(s *MirrorStats) { s.Looks++ })
+		if err := m.passing(m.look(ctx, &d, nil)); err != nil {
+			return err
+		}
+	}
+	if m.unsure && m.doubts.none() {
+		m.unsure = false
+		if err := m.src.learn(m.f); err != nil {
+			m.unsure = true
+			return m.passing(err)
+		}
+		m.count(func(s *MirrorStats) { s.Generation = m.f.Snapshot().Generation() })
+	}
+	m.looks.spent(begin, m.now(), m.doubts.none())
+	m.settled()
+	return nil
+}
+
+// resync looks at everything anew and publishes it in one transaction.
+func (m *Mirrored) resync(ctx context.Context, why string) error {
+	if err := m.calm(ctx, why); err != nil {
+		return err
+	}
+	m.doubts = doubts{}
+	m.doubts.all(why) // until it is done
+	st, err := m.src.surroundings(ctx)
+	if err != nil {
+		return err
+	}
+	if err := m.src.complete(ctx, st, true); err != nil {
+		return err
+	}
+	interrupted := false
+	res, err := m.f.Update(func(tx *fib.Txn) error {
+		if why == "start" {
+			return m.load(ctx, tx, st, &interrupted)
+		}
+		if err := tx.Reload(st); err != nil {
+			return errGiveUpOn(err)
+		}
+		for _, f := range m.src.families() {
+			g, err := m.merge(ctx, tx, f, m.opt.Tables)
+			if err = interruption(err, &interrupted); err != nil {
+				return err
+			}
+			m.unsure = m.unsure || g.Changed() > 0
+		}
+		return m.keepTables(tx)
+	})
+	if err != nil {
+		return err
+	}
+	m.unsure = m.unsure || why == "start"
+	m.count(func(s *MirrorStats) { s.Resyncs[why]++ })
+	m.doubts = doubts{everyTable: interrupted, surroundings: interrupted}
+	if err := m.src.barrier(); err != nil {
+		return err
+	}
+	b, err := m.src.take()
+	if err != nil {
+		m.lose(err)
+		return err
+	}
+	w, err := touched(b)
+	if err != nil {
+		return err
+	}
+	m.committed(res)
+	if err := m.applyBatch(b); err != nil {
+		return err
+	}
+	m.doubtAll(w)
+	return nil
+}
+
+// interruption notes that a dump may be of several moments.
+func interruption(err error, interrupted *bool) error {
+	if errors.Is(err, errInterrupted) {
+		*interrupted = true
+		return nil
+	}
+	return err
+}
+
+// load fills the FIB for the first time.
+func (m *Mirrored) load(ctx context.Context, tx *fib.Txn, st *fib.State, interrupted *bool) error {
+	if err := tx.Load(st); err != nil {
+		return errGiveUpOn(err)
+	}
+	up := map[int32]bool{}
+	for i := range st.Links {
+		up[st.Links[i].Index] = st.Links[i].Up()
+	}
+	for _, f := range m.src.families() {
+		for _, t := range m.tables() {
+			err := m.src.routes(ctx, f, t, func(r *fib.Route) error {
+				for i := range r.Nexthops {
+					// Dead for want of a carrier is a setting, not a state (F11).
+					if n := &r.Nexthops[i]; n.Flags&fib.FlagLinkdown != 0 && up[n.Link] {
+						n.Flags &^= fib.FlagDead
+					}
+				}
+				return tx.LoadRoute(r)
+			})
+			if err = interruption(err, interrupted); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// tables are what to dump, 0 for all.
+func (m *Mirrored) tables() []fib.TableID {
+	if len(m.opt.Tables) == 0 {
+		return []fib.TableID{fib.TableUnspec}
+	}
+	return m.opt.Tables
+}
+
+// merge brings tables of a family to what the kernel has; none: all.
+func (m *Mirrored) merge(ctx context.Context, tx *fib.Txn, f fib.Family, tables []fib.TableID) (*fib.Merge, error) {
+	if len(tables) == 0 {
+		tables = []fib.TableID{fib.TableUnspec}
+	}
+	g := tx.Merge(f)
+	defer g.Close()
+	var interrupted error
+	for _, t := range tables {
+		err := m.src.routes(ctx, f, t, g.Route)
+		if errors.Is(err, errInterrupted) {
+			interrupted, err = err, nil
+		}
+		if err != nil {
+			return g, err
+		}
+		g.Finish(t)
+	}
+	return g, interrupted
+}
+
+// window is what events of some time were about.
+type window struct {
+	prefixes     map[fib.TablePrefix]fib.Family
+	surroundings bool // something from which consequences follow
+}
+
+func touched(b batch) (*window, error) {
+	w := &window{prefixes: map[fib.TablePrefix]fib.Family{}}
+	err := b.each(func(e *event) error {
+		switch e.kind {
+		case eventRoute:
+			w.prefixes[fib.TablePrefix{Table: e.route.Table, Dst: e.route.Dst}] = e.route.Family()
+		case eventNeighbour:
+		default:
+			w.surroundings = true
+		}
+		return nil
+	})
+	return w, err
+}
+
+// doubtAll puts everything in doubt that changed while it was looked at.
+func (m *Mirrored) doubtAll(w *window) {
+	if w.surroundings {
+		m.doubts.surroundings, m.doubts.everyTable = true, true
+	}
+	for p, f := range w.prefixes {
+		if m.follows(p.Table) {
+			m.doubts.prefix(f, p)
+		}
+	}
+}
+
+// look compares what is in doubt with the kernel and repairs it. What changed meanwhile
+// stays in doubt. All that was announced before has been applied. tell, if not nil, is told of
+// what was repaired.
+func (m *Mirrored) look(ctx context.Context, d *doubts, tell func(fib.Difference, ObjectDifference)) (err error) {
+	defer func() {
+		if err != nil {
+			m.doubts.add(d) // another time
+		}
+	}()
+	var st *fib.State
+	if d.surroundings {
+		if st, err = m.src.surroundings(ctx); err != nil {
+			return err
+		}
+		if err = m.src.complete(ctx, st, false); err != nil {
+			return err
+		}
+	}
+	l := &lookTxn{m: m, d: d, tell: tell, open: map[fib.TablePrefix]fib.Family{}}
+	res, err := m.f.Update(func(tx *fib.Txn) error { return l.do(ctx, tx, st) })
+	if errors.Is(err, errGiveUp) {
+		m.doubts.add(d)
+		return m.applyBatch(l.news)
+	}
+	if err != nil {
+		return err
+	}
+	m.count(func(s *MirrorStats) { s.Polled += uint64(l.polled) })
+	m.committed(res)
+	if l.interrupted {
+		m.doubts.add(d)
+	}
+	for p, f := range l.open {
+		m.doubts.prefix(f, p)
+	}
+	return m.applyBatch(l.news)
+}
+
+// lookTxn is one look at what is in doubt, within a transaction.
+type lookTxn struct {
+	m    *Mirrored
+	d    *doubts
+	tell func(fib.Difference, ObjectDifference)
+
+	news        batch // what was announced meanwhile
+	interrupted bool  // a dump may be of several moments
+	open        map[fib.TablePrefix]fib.Family
+	objects     []ObjectDifference
+	polled      int
+}
+
+func (l *lookTxn) do(ctx context.Context, tx *fib.Txn, st *fib.State) error {
+	m := l.m
+	var differs string
+	if st != nil {
+		var list []ObjectDifference
+		differs, list = m.differs(tx.Snapshot(), st)
+		l.objects = list
+		if differs != "" {
+			if err := tx.Reload(st); err != nil {
+				return errGiveUpOn(err)
+			}
+		} else if err := sameNeighbours(tx, st.Neighbours); err != nil {
+			return err
+		}
+	}
+	type merged struct {
+		f fib.Family
+		g *fib.Merge
+	}
+	var all []merged
+	for _, f := range m.src.families() {
+		tables := m.opt.Tables
+		if !l.d.everyTable && differs != driftedSurroundings {
+			tables = l.d.tablesOf(f)
+			if len(tables) == 0 {
+				continue
+			}
+		}
+		g, err := m.merge(ctx, tx, f, tables)
+		if err = interruption(err, &l.interrupted); err != nil {
+			return err
+		}
+		all = append(all, merged{f, g})
+	}
+	if err := m.src.barrier(); err != nil {
+		return err
+	}
+	var err error
+	if l.news, err = m.src.take(); err != nil {
+		return err
+	}
+	w, err := touched(l.news)
+	if err != nil {
+		return err
+	}
+	if w.surroundings {
+		return errGiveUp
+	}
+	for _, x := range all {
+		l.judge(tx, x.g, x.f, w)
+	}
+	for _, d := range l.objects {
+		m.log.Debug("repaired", slog.String("what", differs), slog.String("object", d.Object), slog.String("ours", d.Ours), slog.String("theirs", d.Theirs))
+	}
+	if differs == polledSurroundings {
+		l.polled++
+	}
+	for _, d := range l.objects {
+		if differs == driftedSurroundings {
+			var tell func()
+			if l.tell != nil {
+				tell = func() { l.tell(fib.Difference{}, d) }
+			}
+			m.drift.object(d.Object, m.now(), tell)
+		}
+	}
+	if len(all) > 0 || differs != "" {
+		return m.keepTables(tx)
+	}
+	return nil
+}
+
+// errGiveUpOn is the error for a state that is none: its parts were read one after the
+// other, and changed meanwhile.
+func errGiveUpOn(err error) error { return fmt.Errorf("%w: %w", errMoved, err) }
+
+var errGiveUp = errors.New("too much changed meanwhile")
+
+// judge keeps what was repaired, but for prefixes of which there is news: those are as
+// before, and if they were in doubt, they stay so.
+func (l *lookTxn) judge(tx *fib.Txn, g *fib.Merge, f fib.Family, w *window) {
+	isNew := func(p fib.TablePrefix) bool { _, ok := w.prefixes[p]; return ok }
+	about := func(p fib.TablePrefix) bool { return l.d.tables[tableOf{f, p.Table}].about(p) }
+	g.Each(func(p fib.TablePrefix) {
+		switch {
+		case isNew(p):
+			if l.d.everyTable || about(p) {
+				l.open[p] = f
+			}
+			return
+		case about(p): // its news were unclear
+		default:
+			var tell func()
+			if l.tell != nil {
+				d := fib.Difference{TablePrefix: p, Ours: l.m.f.Snapshot().RoutesUnder(p), Theirs: tx.Snapshot().RoutesUnder(p)}
+				tell = func() { l.tell(d, ObjectDifference{}) }
+			}
+			l.m.drift.prefix(p, l.m.now(), tell)
+		}
+		l.m.unsure = true
+		l.m.log.Debug("repaired", slog.String("table", p.Table.String()), slog.String("prefix", p.Dst.String()))
+	})
+	g.Undo(isNew)
+}
+
+// tablesOf are the tables of a family that are in doubt.
+func (d *doubts) tablesOf(f fib.Family) (out []fib.TableID) {
+	for t := range d.tables {
+		if t.fam == f {
+			out = append(out, t.id)
+		}
+	}
+	slices.Sort(out)
+	return out
+}
+
+// How what surrounds routes can differ.
+const (
+	polledSurroundings  = "settings"     // by what is never announced
+	driftedSurroundings = "surroundings" // by what should have been heard or derived
+)
+
+// differs compares everything but routes and neighbours; "" if it is equal.
+func (m *Mirrored) differs(s *fib.Snapshot, st *fib.State) (string, []ObjectDifference) {
+	ours, theirs := plain(s.Surroundings()), plain(st)
+	m.pendingCarrier(&ours, &theirs)
+	if reflect.DeepEqual(ours, theirs) {
+		return "", nil
+	}
+	list := objectDifferences(&ours, &theirs)
+	for _, x := range [...]*fib.State{&ours, &theirs} {
+		x.Sysctls, x.AddrLabels = fib.Sysctls{}, nil
+		for i := range x.Links {
+			l := &x.Links[i]
+			l.Conf4, l.Conf6, l.Groups4, l.MTU6, l.Group = fib.Conf4{}, fib.Conf6{}, nil, 0, 0
+		}
+		for i := range x.Nexthops {
+			x.Nexthops[i].Buckets = nil
+		}
+	}
+	what := driftedSurroundings
+	if reflect.DeepEqual(ours, theirs) {
+		what = polledSurroundings
+	}
+	return what, list
+}
+
+// carrierWait is how long a kernel may take to act on a change of carrier, and to
+// announce that, after it shows.
+const carrierWait = 3 * time.Second
+
+// pendingCarrier overlooks changes of carrier that are yet to be announced: the flags of a
+// link show them before the kernel draws any consequence.
+func (m *Mirrored) pendingCarrier(ours, theirs *fib.State) {
+	const carrier = fib.LinkRunning | fib.LinkLowerUp
+	since := map[int32]time.Time{}
+	for i := range theirs.Links {
+		for j := range ours.Links {
+			a, b := &ours.Links[j], &theirs.Links[i]
+			if a.Index != b.Index || !a.Up() || !b.Up() || (a.Flags^b.Flags)&carrier == 0 {
+				continue
+			}
+			at, ok := m.carrier[a.Index]
+			if !ok {
+				at = m.now()
+			}
+			if since[a.Index] = at; m.now().Sub(at) < carrierWait {
+				b.Flags = b.Flags&^carrier | a.Flags&carrier
+			}
+		}
+	}
+	m.carrier = since
+}
+
+// plain is a state as it is compared: without routes, modes and neighbours, without
+// lifetimes, which run down, and what no dump shows; in one order.
+func plain(st *fib.State) fib.State {
+	c := fib.State{Kernel: st.Kernel, Sysctls: st.Sysctls, Links: slices.Clone(st.Links), Rules: slices.Clone(st.Rules)}
+	for i := range c.Links {
+		if len(c.Links[i].Groups4) == 0 {
+			c.Links[i].Groups4 = nil
+		}
+		for _, v4 := range [...]bool{true, false} {
+			for _, a := range st.Addresses {
+				if a.Link == c.Links[i].Index && a.Local.Is4() == v4 {
+					a.ValidLft, a.PreferredLft = 0, 0
+					c.Addresses = append(c.Addresses, a)
+				}
+			}
+		}
+	}
+	c.Nexthops = slices.Clone(st.Nexthops)
+	slices.SortFunc(c.Nexthops, func(a, b fib.NexthopObject) int { return cmp.Compare(a.ID, b.ID) })
+	for i := range c.Nexthops {
+		o := &c.Nexthops[i]
+		o.Source = netip.Addr{}
+		o.Nexthop.Flags &= fib.FlagOnlink
+		o.Nexthop.Scope, o.Nexthop.ScopeSet = 0, false
+		if len(o.Group) == 0 {
+			o.Group = nil
+		}
+		if len(o.Buckets) == 0 {
+			o.Buckets = nil
+		}
+	}
+	c.AddrLabels = slices.Clone(st.AddrLabels)
+	slices.SortFunc(c.AddrLabels, func(a, b fib.AddrLabel) int {
+		return cmp.Or(cmp.Compare(b.Prefix.Bits(), a.Prefix.Bits()), a.Prefix.Compare(b.Prefix), cmp.Compare(a.Link, b.Link))
+	})
+	if len(c.Rules) == 0 {
+		c.Rules = nil
+	}
+	return c
+}
+
+// sameNeighbours brings the neighbours to what the kernel has.
+func sameNeighbours(tx *fib.Txn, list []fib.Neighbour) error {
+	type key struct {
+		link int32
+		addr netip.Addr
+	}
+	there := make(map[key]bool, len(list))
+	for _, n := range list {
+		there[key{n.Link, n.Addr}] = true
+		if err := tx.SetNeighbour(n); err != nil && !errors.Is(err, fib.ENODEV) {
+			return err
+		}
+	}
+	for n := range tx.Snapshot().Neighbours() {
+		if !there[key{n.Link, n.Addr}] {
+			if err := tx.DeleteNeighbour(n.Link, n.Addr); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}

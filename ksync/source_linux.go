@@ -1,0 +1,336 @@
+package ksync
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"strconv"
+	"sync"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/fibula-net/fibula/fib"
+	"github.com/fibula-net/fibula/internal/rtnl"
+)
+
+const (
+	// Events that wait cost about as much to apply as this many routes to read.
+	maxBacklog = 1 << 18
+	// After a loss the kernel queues again when its queue was read empty; how long to
+	// try that at a time.
+	restartPatience = 50 * time.Millisecond
+	// Batches that are read in one go, so that whoever waits for the queue gets it.
+	pumpBatches = 16
+)
+
+// kernelSource is the source of one Linux namespace. A goroutine of its own reads what the
+// kernel announces into a queue, so that the socket does not overflow while the mirror works.
+type kernelSource struct {
+	ns     NetNS    // to enter it, whatever becomes of its name
+	named  NetNS    // as it was given
+	pin    *os.File // nil: the process's own
+	id     unix.Stat_t
+	scan   *scan
+	ready  chan struct{}
+	done   chan struct{}
+	cancel context.CancelFunc
+
+	mu     sync.Mutex // guards what follows and the reading of sub; held for no other lock
+	sub    *subscription
+	queue  []byte // messages
+	queued int
+	lost   error // events are missing; nothing is queued until restart
+	failed error // reading came to an end
+}
+
+func openSource(ctx context.Context, opt *MirrorOptions) (*kernelSource, error) {
+	k := &kernelSource{named: opt.NetNS, ready: make(chan struct{}, 1), done: make(chan struct{})}
+	if err := k.open(ctx, opt); err != nil {
+		k.free()
+		return nil, fmt.Errorf("%v: %w", opt.NetNS, err)
+	}
+	go k.read()
+	return k, nil
+}
+
+func (k *kernelSource) open(ctx context.Context, opt *MirrorOptions) (err error) {
+	if k.pin, err = k.named.open(); err != nil {
+		return err
+	}
+	if k.ns = k.named; k.pin != nil {
+		k.ns = Path("/proc/self/fd/" + strconv.Itoa(int(k.pin.Fd())))
+		if err := unix.Fstat(int(k.pin.Fd()), &k.id); err != nil {
+			return err
+		}
+	}
+	s := opt.scan()
+	s.NetNS = k.ns
+	if k.scan, err = newScan(s); err != nil {
+		return err
+	}
+	groups := append(append([]int(nil), configGroups...), unix.RTNLGRP_NEIGH)
+	sub := subscribeOptions{groups: groups, buffer: opt.ReceiveBuffer, filter: eventFilter{tables: opt.Tables}}
+	ctx, k.cancel = context.WithCancel(ctx)
+	k.sub, err = subscribe(ctx, k.ns, sub)
+	return err
+}
+
+// close ends the reader and frees everything.
+func (k *kernelSource) close() {
+	k.cancel()
+	<-k.done
+	k.free()
+}
+
+func (k *kernelSource) free() {
+	if k.cancel != nil {
+		k.cancel()
+	}
+	if k.sub != nil {
+		k.sub.close()
+	}
+	if k.scan != nil {
+		k.scan.conn.close()
+	}
+	if k.pin != nil {
+		k.pin.Close()
+	}
+}
+
+func (k *kernelSource) news() <-chan struct{} { return k.ready }
+
+func (k *kernelSource) say() {
+	select {
+	case k.ready <- struct{}{}:
+	default:
+	}
+}
+
+// read moves events into the queue until the subscription ends.
+func (k *kernelSource) read() {
+	defer close(k.done)
+	for {
+		err := k.sub.wait(-1)
+		if err == nil {
+			k.mu.Lock()
+			_, err = k.pump()
+			k.mu.Unlock()
+		}
+		if err != nil {
+			k.mu.Lock()
+			k.failed = err
+			k.mu.Unlock()
+			k.say()
+			return
+		}
+		k.say()
+	}
+}
+
+// pump reads some of what is there; more tells that it did not come to an end. The
+// lock is held.
+func (k *kernelSource) pump() (more bool, err error) {
+	for range pumpBatches {
+		more, err = k.sub.read(0, k.append)
+		switch {
+		case errors.Is(err, errLost):
+			k.lose(errLost)
+		case err != nil || !more:
+			return false, err
+		}
+	}
+	return true, nil
+}
+
+func (k *kernelSource) append(m rtnl.Message) error {
+	if k.lost != nil {
+		return nil
+	}
+	if k.queued++; k.queued > maxBacklog {
+		k.lose(errBacklog)
+		return nil
+	}
+	k.queue = rtnl.AppendMessage(k.queue, m)
+	return nil
+}
+
+func (k *kernelSource) lose(why error) {
+	if k.lost == nil {
+		k.lost = why
+	}
+	k.queue, k.queued = k.queue[:0], 0
+}
+
+func (k *kernelSource) barrier() error {
+	for more := true; more; {
+		k.mu.Lock()
+		err := k.failed
+		if err == nil {
+			more, err = k.pump()
+		}
+		k.mu.Unlock()
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (k *kernelSource) take() (batch, error) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if err := errors.Join(k.failed, k.lost); err != nil {
+		return nil, err
+	}
+	b := &messages{b: k.queue, n: k.queued, rep: k.report()}
+	k.queue, k.queued = nil, 0
+	return b, nil
+}
+
+func (k *kernelSource) restart() (bool, error) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	for end := time.Now().Add(restartPatience); time.Now().Before(end); {
+		if k.failed != nil {
+			return false, k.failed
+		}
+		if more, err := k.pump(); err != nil {
+			return false, err
+		} else if !more {
+			k.lost, k.queue, k.queued = nil, k.queue[:0], 0
+			return true, nil
+		}
+	}
+	return false, nil
+}
+
+func (k *kernelSource) families() []fib.Family { return k.scan.families }
+func (k *kernelSource) report() *Report        { return &k.scan.report }
+
+// retry runs fn, and if its connection is of no more use, opens another.
+func (k *kernelSource) retry(fn func() error) error {
+	err := fn()
+	var refused *kernelError
+	if err == nil || errors.Is(err, errInterrupted) || errors.As(err, &refused) {
+		return err
+	}
+	k.scan.conn.close()
+	c, dialErr := dialIn(k.ns)
+	if dialErr != nil {
+		return errors.Join(err, dialErr)
+	}
+	k.scan.conn = c
+	return err
+}
+
+func (k *kernelSource) surroundings(ctx context.Context) (st *fib.State, err error) {
+	err = k.retry(func() (err error) { st, err = k.scan.moment(ctx); return err })
+	return st, err
+}
+
+func (k *kernelSource) complete(ctx context.Context, st *fib.State, modes bool) error {
+	return k.retry(func() error {
+		if err := k.scan.neighbours(ctx, st); err != nil || !modes {
+			return err
+		}
+		return k.scan.modes(ctx, st)
+	})
+}
+
+func (k *kernelSource) routes(ctx context.Context, f fib.Family, table fib.TableID, fn func(*fib.Route) error) error {
+	var r fib.Route
+	return k.retry(func() error { return k.scan.table(ctx, f, table, &r, fn) })
+}
+
+func (k *kernelSource) learn(f *fib.FIB) error {
+	return k.retry(func() error { _, err := k.scan.learn(f); return err })
+}
+
+// alive compares the namespace that has the name now with the one that is followed.
+func (k *kernelSource) alive() error {
+	if k.pin == nil {
+		return nil
+	}
+	f, err := k.named.open()
+	if err != nil {
+		return fmt.Errorf("%v: %w: %w", k.named, ErrNamespaceGone, err)
+	}
+	defer f.Close()
+	var now unix.Stat_t
+	if err := unix.Fstat(int(f.Fd()), &now); err != nil {
+		return err
+	}
+	if now.Dev != k.id.Dev || now.Ino != k.id.Ino {
+		return fmt.Errorf("%v: %w: another one took its place", k.named, ErrNamespaceGone)
+	}
+	return nil
+}
+
+// messages is a batch of netlink messages.
+type messages struct {
+	b   []byte
+	n   int
+	rep *Report
+	e   event
+}
+
+func (m *messages) len() int { return m.n }
+
+func (m *messages) each(fn func(*event) error) error {
+	for b := m.b; len(b) > 0; {
+		msg, rest, err := rtnl.Next(b)
+		if err != nil {
+			return err
+		}
+		b = rest
+		switch err := m.e.decode(msg, m.rep); {
+		case errors.Is(err, rtnl.ErrSkip):
+			continue
+		case err != nil:
+			m.e.kind = eventUnclear
+		}
+		if err := fn(&m.e); err != nil {
+			return err
+		}
+	}
+	m.rep = nil // what it does not know was counted
+	return nil
+}
+
+// decode reads one message. What says nothing about routing wraps [rtnl.ErrSkip].
+func (e *event) decode(m rtnl.Message, rep *Report) error {
+	e.gone = false
+	switch m.Type {
+	case rtnl.RTM_DELROUTE, rtnl.RTM_DELLINK, rtnl.RTM_DELADDR, rtnl.RTM_DELRULE, rtnl.RTM_DELNEXTHOP, rtnl.RTM_DELNEIGH, rtnl.RTM_DELNETCONF:
+		e.gone = true
+	}
+	switch m.Type {
+	case rtnl.RTM_NEWROUTE, rtnl.RTM_DELROUTE:
+		e.kind, e.flags = eventRoute, fib.AddFlags(m.Flags)&(fib.Replace|fib.Excl|fib.Create|fib.Append)
+		return rtnl.DecodeRoute(m, &e.route, rep)
+	case rtnl.RTM_NEWLINK, rtnl.RTM_DELLINK:
+		e.kind = eventLink
+		return rtnl.DecodeLink(m, &e.link, nil) // of a family of its own: a port's view
+	case rtnl.RTM_NEWADDR, rtnl.RTM_DELADDR:
+		e.kind = eventAddress
+		return rtnl.DecodeAddress(m, &e.address, rep)
+	case rtnl.RTM_NEWRULE, rtnl.RTM_DELRULE:
+		e.kind = eventRule
+		return rtnl.DecodeRule(m, &e.rule, rep)
+	case rtnl.RTM_NEWNEXTHOP, rtnl.RTM_DELNEXTHOP:
+		e.kind = eventNexthop
+		return rtnl.DecodeNexthop(m, &e.nexthop, rep)
+	case rtnl.RTM_NEWNEIGH, rtnl.RTM_DELNEIGH:
+		e.kind = eventNeighbour
+		return rtnl.DecodeNeighbour(m, &e.neighbour, nil)
+	case rtnl.RTM_NEWNETCONF, rtnl.RTM_DELNETCONF:
+		e.kind = eventNetconf
+		return rtnl.DecodeNetconf(m, &e.netconf, nil)
+	case rtnl.RTM_NEWNEXTHOPBUCKET, rtnl.RTM_DELNEXTHOPBUCKET:
+		e.kind = eventUnclear
+		return nil
+	}
+	return rtnl.ErrSkip
+}
