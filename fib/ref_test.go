@@ -43,7 +43,7 @@ func key6(f *fib.Flow) fib.Key6 {
 	return k
 }
 
-// way is what answers have in common that have one way.
+// wayKey is what answers have in common whose decisions differ in what the flow decides alone.
 type wayKey struct {
 	route, leg int
 	family     fib.Family
