@@ -25,7 +25,7 @@ export GOFLAGS := $(strip $(GOFLAGS) $(shell git rev-parse -q --verify HEAD >/de
 TESTLOG := $(GO) run -C tools ./testlog
 TOOL    := $(GO) tool -modfile=tools/go.mod
 
-.PHONY: build demo test lint bench bench-go bench-peers benchmarks benchmarks-page fuzz test-kernels examples docs conformance readme mutants soak clean help FORCE
+.PHONY: build demo test lint bench bench-go bench-peers benchmarks benchmarks-page fuzz test-kernels examples docs conformance readme mutants soak soak-sync clean help FORCE
 .PHONY: lint-fmt lint-vet lint-staticcheck lint-deps lint-cross lint-docs lint-fuzz race vuln $(CROSS:%=cross-%)
 
 build: $(BIN) ## build bin/fibula
@@ -135,6 +135,10 @@ soak: ## a million flows over 2,500 configurations beside the kernel; result in 
 	SOAK_JSON=$(CURDIR)/docs/conformance/soak.json $(GO) test -count=1 -timeout 60m -v -run '^TestKernelDifferential$$' ./ksync \
 		| grep -vE '^ *(===|--- PASS)|this kernel lacks'
 	$(GO) run ./internal/conformance/update
+
+soak-sync: ## thousands of random namespaces, changed at full speed and mirrored (root; SYNC_SEEDS=3000)
+	@tools/setup.sh ip=iproute2
+	MIRROR_SEEDS=$${SYNC_SEEDS:-3000} $(GO) test -count=1 -timeout 120m -v -run '^TestMirrorModel$$' ./ksync | grep -vE '^ *(===|--- PASS)'
 
 examples: $(BIN) ## rebuild examples/ from live namespaces (root)
 	@tools/setup.sh ip=iproute2

@@ -4,7 +4,8 @@
 //
 // # Where to start
 //
-// [Load] fills a [fib.FIB] with one complete scan and is what most callers want.
+// [Load] fills a [fib.FIB] with one complete scan, [Mirror] keeps one equal to a
+// kernel, and can prove it ([Mirrored.Audit]).
 // [Scan] returns the same as plain data, for a state file. [OpenQuerier] asks
 // the kernel itself where flows go, for comparison.
 //

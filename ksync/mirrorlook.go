@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net/netip"
 	"reflect"
 	"slices"
@@ -106,7 +107,12 @@ func (m *Mirrored) resync(ctx context.Context, why string) error {
 	if err := m.applyBatch(b); err != nil {
 		return err
 	}
+	for _, t := range m.doubts.tables {
+		maps.DeleteFunc(t.prefixes, func(p fib.TablePrefix, _ struct{}) bool { return w.prefixes[p].replays() })
+	}
+	maps.DeleteFunc(m.doubts.tables, func(_ tableOf, t *tableDoubt) bool { return !t.all && len(t.prefixes) == 0 })
 	m.doubtAll(w)
+	m.settled()
 	return nil
 }
 
@@ -178,16 +184,31 @@ func (m *Mirrored) merge(ctx context.Context, tx *fib.Txn, f fib.Family, tables 
 
 // window is what events of some time were about.
 type window struct {
-	prefixes     map[fib.TablePrefix]fib.Family
+	prefixes     map[fib.TablePrefix]news
 	surroundings bool // something from which consequences follow
 }
 
+// news are the route events of one prefix.
+type news struct {
+	fam      fib.Family
+	several  bool
+	replaced bool // one of them replaced a route
+}
+
+// replays reports whether what a dump showed at some moment during the events becomes what
+// it would show after them when they are applied once more. One event always does.
+// Additions and deletions do, since each says where its route went. What was replaced,
+// and where legs of IPv6 went, no event tells.
+func (n news) replays() bool { return !n.several || n.fam == fib.Inet && !n.replaced }
+
 func touched(b batch) (*window, error) {
-	w := &window{prefixes: map[fib.TablePrefix]fib.Family{}}
+	w := &window{prefixes: map[fib.TablePrefix]news{}}
 	err := b.each(func(e *event) error {
 		switch e.kind {
 		case eventRoute:
-			w.prefixes[fib.TablePrefix{Table: e.route.Table, Dst: e.route.Dst}] = e.route.Family()
+			p := fib.TablePrefix{Table: e.route.Table, Dst: e.route.Dst}
+			n, ok := w.prefixes[p]
+			w.prefixes[p] = news{e.route.Family(), ok, n.replaced || e.flags&fib.Replace != 0 && !e.gone}
 		case eventNeighbour:
 		default:
 			w.surroundings = true
@@ -202,9 +223,9 @@ func (m *Mirrored) doubtAll(w *window) {
 	if w.surroundings {
 		m.doubts.surroundings, m.doubts.everyTable = true, true
 	}
-	for p, f := range w.prefixes {
-		if m.follows(p.Table) {
-			m.doubts.prefix(f, p)
+	for p, n := range w.prefixes {
+		if m.follows(p.Table) && !n.replays() {
+			m.doubts.prefix(n.fam, p)
 		}
 	}
 }

@@ -43,6 +43,8 @@ type app struct {
 
 	// alter makes the FIB of verify wrong, so that a test sees it noticed.
 	alter func(*fib.State)
+	// spoil does so to that of audit.
+	spoil func(*fib.FIB)
 	known *iproute.Names // see namesOnce
 }
 
@@ -254,7 +256,7 @@ flows as the kernel does.`,
 	complete("engine", engineNames()...)
 	complete("color", colours...)
 	_ = root.RegisterFlagCompletionFunc("netns", completeNetns)
-	root.AddCommand(a.getCommand(), a.explainCommand(), a.stateCommand(), a.verifyCommand(), a.demoCommand(), a.benchCommand(), a.versionCommand(), a.gendocsCommand())
+	root.AddCommand(a.getCommand(), a.explainCommand(), a.stateCommand(), a.verifyCommand(), a.mirrorCommand(), a.auditCommand(), a.demoCommand(), a.benchCommand(), a.versionCommand(), a.gendocsCommand())
 	root.InitDefaultCompletionCmd()
 	for _, c := range root.Commands() {
 		if c.Name() == "completion" {

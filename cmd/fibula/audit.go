@@ -1,0 +1,170 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/fatih/color"
+	"github.com/spf13/cobra"
+
+	"github.com/fibula-net/fibula/fib"
+	"github.com/fibula-net/fibula/ksync"
+)
+
+func (a *app) auditCommand() *cobra.Command {
+	m := &mirroring{a: a, spoil: a.spoil}
+	c := &cobra.Command{
+		Use:   "audit",
+		Short: "Read a kernel's routing state twice and certify that both agree",
+		Long: `Makes a copy of a network namespace as fibula mirror does, then compares everything
+in it with the kernel once more, route by route in every field that a dump shows, the
+order of routes and legs included, while announced changes are followed. It prints a
+certificate: that all is equal, when, and how much there is, with a digest for each
+table that is the same wherever the table is the same; or what differs, of both sides.
+
+It only reads. Exit codes: 0 all is equal; 3 something differs; else those of
+fibula get.`,
+		Example: `  fibula audit
+  fibula -j audit -n blue --table main`,
+		Args: cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			if err := m.prepare("audit"); err != nil {
+				return err
+			}
+			return m.audit(c.Context())
+		},
+	}
+	m.flags(c)
+	return c
+}
+
+func (m *mirroring) audit(ctx context.Context) error {
+	mirror, err := m.start(ctx)
+	if err != nil {
+		return err
+	}
+	defer mirror.Close()
+	c, err := mirror.Audit(ctx)
+	if err != nil {
+		return m.a.liveError(err)
+	}
+	if m.a.json {
+		err = m.a.writeJSON(m.a.certificateJSON(&c))
+	} else {
+		err = m.a.write(m.a.certificate(&c))
+	}
+	if err == nil && !c.Equal() {
+		err = &exitError{code: exitDisagree}
+	}
+	return err
+}
+
+func (a *app) certificate(c *ksync.Certificate) []byte {
+	good, bad, names := a.paint(color.FgGreen), a.paint(color.FgRed), a.namesOnce()
+	var b []byte
+	say := func(format string, args ...any) { b = fmt.Appendf(b, format+"\n", args...) }
+	size := fmt.Sprintf("%s routes in %d tables, %s rules, %s nexthops, %s links, %s addresses", number(c.Routes), len(c.Tables),
+		number(c.Rules), number(c.Nexthops), number(c.Links), number(c.Addresses))
+	verdict := good("equal")
+	if !c.Equal() {
+		verdict = bad(number(c.Differing) + " differ")
+	}
+	say("%s at generation %d, %s, in %v: %s", verdict, c.Generation, c.Time.UTC().Format(time.RFC3339), c.Took.Round(time.Microsecond), size)
+	for _, t := range c.Tables {
+		say("%-6v %-12s %12s routes %v", t.Family, names.TableName(uint32(t.Table)), number(t.Routes), t.Sum)
+	}
+	for _, d := range c.Differences {
+		say("table %s %v", names.TableName(uint32(d.Table)), d.Dst)
+		for _, x := range []struct {
+			who    string
+			routes []fib.Route
+		}{{"fibula", d.Ours}, {"kernel", d.Theirs}} {
+			for i := range x.routes {
+				say("  %s: %s", x.who, shownRoute(&x.routes[i]))
+			}
+			if len(x.routes) == 0 {
+				say("  %s: no route", x.who)
+			}
+		}
+	}
+	for _, d := range c.Objects {
+		say("%s\n  fibula: %s\n  kernel: %s", d.Object, d.Ours, d.Theirs)
+	}
+	if more := c.Differing - len(c.Differences) - len(c.Objects); more > 0 {
+		say("%s more are not shown", number(more))
+	}
+	return b
+}
+
+// shownRoute is a route with what its short form leaves out.
+func shownRoute(r *fib.Route) string {
+	s := fmt.Sprintf("%v proto %v scope %v", r, r.Protocol, r.Scope)
+	if r.PrefSrc.IsValid() {
+		s += fmt.Sprintf(" src %v", r.PrefSrc)
+	}
+	if !r.Metrics.IsZero() {
+		s += fmt.Sprintf(" metrics %v", r.Metrics)
+	}
+	for i := range r.Nexthops {
+		if f := r.Nexthops[i].Flags; f != 0 {
+			s += fmt.Sprintf(" leg %d flags %#x", i, uint8(f))
+		}
+	}
+	return s
+}
+
+// certificateJSON is a certificate as JSON has it.
+func (a *app) certificateJSON(c *ksync.Certificate) any {
+	type table struct {
+		Family string `json:"family"`
+		Table  string `json:"table"`
+		Routes int    `json:"routes"`
+		Digest string `json:"digest"`
+	}
+	type difference struct {
+		Table  string   `json:"table,omitempty"`
+		Prefix string   `json:"prefix,omitempty"`
+		Object string   `json:"object,omitempty"`
+		Ours   []string `json:"ours"`
+		Kernel []string `json:"kernel"`
+	}
+	out := struct {
+		Equal       bool         `json:"equal"`
+		Generation  uint64       `json:"generation"`
+		Time        time.Time    `json:"time"`
+		TookMicros  int64        `json:"took_us"`
+		Routes      int          `json:"routes"`
+		Rules       int          `json:"rules"`
+		Nexthops    int          `json:"nexthops"`
+		Links       int          `json:"links"`
+		Addresses   int          `json:"addresses"`
+		Differing   int          `json:"differing"`
+		Tables      []table      `json:"tables"`
+		Differences []difference `json:"differences"`
+	}{c.Equal(), c.Generation, c.Time.UTC(), c.Took.Microseconds(), c.Routes, c.Rules, c.Nexthops, c.Links, c.Addresses, c.Differing, []table{}, []difference{}}
+	names := a.namesOnce()
+	for _, t := range c.Tables {
+		out.Tables = append(out.Tables, table{t.Family.String(), names.TableName(uint32(t.Table)), t.Routes, t.Sum.String()})
+	}
+	texts := func(routes []fib.Route) []string {
+		list := []string{}
+		for i := range routes {
+			list = append(list, shownRoute(&routes[i]))
+		}
+		return list
+	}
+	text := func(s string) []string {
+		if s == "" {
+			return []string{}
+		}
+		return []string{s}
+	}
+	for _, d := range c.Differences {
+		out.Differences = append(out.Differences, difference{Table: names.TableName(uint32(d.Table)), Prefix: d.Dst.String(), Ours: texts(d.Ours), Kernel: texts(d.Theirs)})
+	}
+	for _, d := range c.Objects {
+		out.Differences = append(out.Differences, difference{Object: d.Object, Ours: text(d.Ours), Kernel: text(d.Theirs)})
+	}
+	return out
+}

@@ -1,0 +1,323 @@
+package ksync
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"runtime"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/fibula-net/fibula/fib"
+)
+
+// fake is a source that a test writes the script of: what there is to see, what is
+// announced, and what goes wrong.
+type fake struct {
+	mu      sync.Mutex
+	there   map[netip.Prefix]fib.Route
+	queue   fakeBatch
+	lost    error
+	storms  int // how often restart fails
+	breaks  int // how often a dump is interrupted
+	gone    error
+	during  func(*fake) // called in the middle of each look at routes, unlocked
+	looks   int
+	ready   chan struct{}
+	closed  bool
+	learned int
+}
+
+type fakeBatch []event
+
+func (b fakeBatch) len() int { return len(b) }
+
+func (b fakeBatch) each(fn func(*event) error) error {
+	for i := range b {
+		if err := fn(&b[i]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func newFake() *fake {
+	return &fake{there: map[netip.Prefix]fib.Route{}, ready: make(chan struct{}, 1)}
+}
+
+func (k *fake) news() <-chan struct{}  { return k.ready }
+func (k *fake) barrier() error         { return nil }
+func (k *fake) report() *Report        { return new(Report) }
+func (k *fake) families() []fib.Family { return []fib.Family{fib.Inet} }
+
+func (k *fake) say() {
+	select {
+	case k.ready <- struct{}{}:
+	default:
+	}
+}
+
+func (k *fake) take() (batch, error) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.lost != nil {
+		return nil, k.lost
+	}
+	b := k.queue
+	k.queue = nil
+	return b, nil
+}
+
+func (k *fake) restart() (bool, error) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.storms > 0 {
+		k.storms--
+		return false, nil
+	}
+	k.lost, k.queue = nil, nil
+	return true, nil
+}
+
+func (k *fake) surroundings(context.Context) (*fib.State, error) {
+	d := fib.DefaultSysctls()
+	return &fib.State{Sysctls: d, AddrLabels: fib.DefaultAddrLabels(), Links: []fib.Link{
+		{Index: 1, Name: "lo", Flags: fib.LinkUp | fib.LinkRunning | fib.LinkLowerUp | fib.LinkLoopback, MTU: 65536},
+		{Index: 2, Name: "d0", Flags: fib.LinkUp | fib.LinkRunning | fib.LinkLowerUp, MTU: 1500},
+	}}, nil
+}
+
+func (k *fake) complete(context.Context, *fib.State, bool) error { return nil }
+
+func (k *fake) routes(_ context.Context, _ fib.Family, _ fib.TableID, fn func(*fib.Route) error) error {
+	k.mu.Lock()
+	var all []fib.Route
+	for _, r := range k.there {
+		all = append(all, r)
+	}
+	k.looks++
+	broken := k.breaks > 0
+	if broken {
+		k.breaks--
+	}
+	during := k.during
+	k.mu.Unlock()
+	slices.SortFunc(all, func(a, b fib.Route) int { return a.Dst.Compare(b.Dst) })
+	for i := range all {
+		if err := fn(&all[i]); err != nil {
+			return err
+		}
+		if during != nil && i == len(all)/2 {
+			during(k)
+		}
+	}
+	if broken {
+		return errInterrupted
+	}
+	return nil
+}
+
+func (k *fake) learn(*fib.FIB) error { k.learned++; return nil }
+
+func (k *fake) alive() error {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.gone
+}
+
+func (k *fake) close() { k.closed = true }
+
+func fakeRoute(i int) fib.Route {
+	p := netip.PrefixFrom(netip.AddrFrom4([4]byte{10, byte(i >> 8), byte(i), 0}), 24)
+	return fib.Route{Table: fib.TableMain, Dst: p, Type: fib.TypeUnicast, Scope: fib.ScopeLink, Protocol: fib.ProtoStatic, Nexthops: []fib.Nexthop{{Link: 2, Weight: 1}}}
+}
+
+// set changes what there is, and announces it unless it is silent.
+func (k *fake) set(i int, there, silent bool) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	r := fakeRoute(i)
+	if there {
+		k.there[r.Dst] = r
+	} else {
+		delete(k.there, r.Dst)
+	}
+	if !silent && k.lost == nil {
+		k.queue = append(k.queue, event{kind: eventRoute, gone: !there, flags: fib.OpAdd, route: r})
+		k.say()
+	}
+}
+
+func (k *fake) lose() {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.lost, k.queue = errLost, nil
+	k.say()
+}
+
+func fakeMirror(t *testing.T, k *fake) *Mirrored {
+	t.Helper()
+	ctx, stop := context.WithCancel(t.Context())
+	m := newMirror(fib.New(fib.Config{}), k, MirrorOptions{MaxDelay: time.Millisecond, Poll: 5 * time.Millisecond}, time.Now)
+	m.stop = stop
+	require.NoError(t, m.begin(ctx))
+	go m.run(ctx)
+	t.Cleanup(m.Close)
+	return m
+}
+
+func requireFake(t *testing.T, m *Mirrored, k *fake) {
+	t.Helper()
+	require.NoError(t, m.Sync(t.Context()))
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	n := 0
+	for r := range m.FIB().Snapshot().Routes() {
+		require.Contains(t, k.there, r.Dst)
+		n++
+	}
+	require.Len(t, k.there, n)
+}
+
+func TestMirrorOfAFake(t *testing.T) {
+	t.Run("events", func(t *testing.T) {
+		k := newFake()
+		k.set(1, true, true)
+		m := fakeMirror(t, k)
+		for i := range 300 {
+			k.set(i%7, i%3 != 0, false)
+		}
+		requireFake(t, m, k)
+		assert.Zero(t, m.Stats().Drift)
+	})
+	t.Run("losses in a row", func(t *testing.T) {
+		k := newFake()
+		m := fakeMirror(t, k)
+		for i := range 5 {
+			k.mu.Lock()
+			k.storms = 3
+			k.mu.Unlock()
+			k.lose()
+			for j := range 50 {
+				k.set(i*50+j, true, false)
+			}
+		}
+		requireFake(t, m, k)
+		assert.NotZero(t, m.Stats().Overruns)
+		assert.NotZero(t, m.Stats().Resyncs["overrun"])
+		assert.Zero(t, m.Stats().Drift)
+	})
+	t.Run("dumps that are interrupted", func(t *testing.T) {
+		k := newFake()
+		k.set(1, true, true)
+		k.breaks = 3
+		m := fakeMirror(t, k)
+		requireFake(t, m, k)
+		assert.Zero(t, k.breaks)
+	})
+	t.Run("news during a dump", func(t *testing.T) {
+		k := newFake()
+		for i := range 20 {
+			k.set(i, true, true)
+		}
+		n := 0
+		k.during = func(k *fake) {
+			if n++; n < 10 {
+				k.set(n%20, n%2 == 0, false) // which the dump does not show
+			}
+		}
+		m := fakeMirror(t, k)
+		requireFake(t, m, k)
+		c, err := m.Audit(t.Context())
+		require.NoError(t, err)
+		assert.True(t, c.Equal(), "%+v", c)
+		requireFake(t, m, k)
+	})
+	t.Run("silence is drift", func(t *testing.T) {
+		k := newFake()
+		for i := range 20 {
+			k.set(i, true, true)
+		}
+		m := fakeMirror(t, k)
+		k.set(5, false, true)
+		k.set(30, true, true)
+		c, err := m.Audit(t.Context())
+		require.NoError(t, err)
+		assert.Equal(t, 2, c.Differing)
+		require.Len(t, c.Differences, 2)
+		for _, d := range c.Differences {
+			assert.Equal(t, len(d.Ours), 1-len(d.Theirs))
+		}
+		assert.EqualValues(t, 2, m.Stats().Drift)
+		requireFake(t, m, k)
+		c, err = m.Audit(t.Context())
+		require.NoError(t, err)
+		assert.True(t, c.Equal())
+		assert.Equal(t, 20, c.Routes)
+	})
+	t.Run("the namespace goes", func(t *testing.T) {
+		k := newFake()
+		m := fakeMirror(t, k)
+		k.mu.Lock()
+		k.gone = fmt.Errorf("blue: %w", ErrNamespaceGone)
+		k.mu.Unlock()
+		<-m.Done()
+		require.ErrorIs(t, m.Err(), ErrNamespaceGone)
+		assert.True(t, k.closed)
+		assert.ErrorIs(t, m.Sync(t.Context()), ErrNamespaceGone)
+	})
+	t.Run("closed", func(t *testing.T) {
+		k := newFake()
+		m := fakeMirror(t, k)
+		m.Close()
+		assert.ErrorIs(t, m.Err(), net.ErrClosed)
+		_, err := m.Audit(t.Context())
+		assert.ErrorIs(t, err, net.ErrClosed)
+		assert.True(t, k.closed)
+	})
+	t.Run("a source that fails", func(t *testing.T) {
+		k := newFake()
+		m := fakeMirror(t, k)
+		broken := errors.New("broken")
+		k.mu.Lock()
+		k.lost = broken
+		k.mu.Unlock()
+		k.say()
+		<-m.Done()
+		assert.ErrorIs(t, m.Err(), broken)
+	})
+}
+
+func TestMirrorEndsItsGoroutines(t *testing.T) {
+	before := runtime.NumGoroutine()
+	for range 10 {
+		m := fakeMirror(t, newFake())
+		m.Close()
+	}
+	for end := time.Now().Add(5 * time.Second); runtime.NumGoroutine() > before && time.Now().Before(end); {
+		time.Sleep(time.Millisecond)
+	}
+	assert.LessOrEqual(t, runtime.NumGoroutine(), before)
+}
+
+func TestPaceKeepsToItsShare(t *testing.T) {
+	p := pace{least: time.Millisecond}
+	at := time.Unix(0, 0)
+	p.spent(at, at.Add(100*time.Millisecond), true)
+	assert.Equal(t, at.Add(time.Second), p.next)
+	p.spent(at, at.Add(100*time.Millisecond), false)
+	assert.Greater(t, p.next.Sub(at), time.Second)
+	for range 20 {
+		p.spent(at, at.Add(time.Second), false)
+	}
+	assert.Equal(t, at.Add(time.Second+longestWait), p.next)
+	p.spent(at, at, true)
+	assert.Equal(t, at.Add(time.Millisecond), p.next)
+}
