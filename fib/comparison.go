@@ -54,11 +54,7 @@ func (s *Snapshot) leafRoutes(k tableKey, p netip.Prefix, l *leaf) (out []Route)
 		return nil
 	}
 	t := &table{id: k.id, fam: k.fam}
-	collect := func(r Route) bool { out = append(out, r); return true }
-	s.yieldList(t, p, netip.Prefix{}, l.plain, asDumped, collect)
-	for _, src := range l.bySrc {
-		s.yieldList(t, p, src.src, src.list, asDumped, collect)
-	}
+	s.yieldLeaf(t, p, l, asDumped, nil, func(r *Route) bool { out = append(out, *r); return true })
 	return out
 }
 

@@ -44,11 +44,11 @@ func (tx *Txn) learnLegs(o Oracle, got *Learned) error {
 			if len(l.plain) < 2 || len(flows) >= maxAskedLegs {
 				continue
 			}
-			tx.s.yieldList(tx.s.tables[k], p, netip.Prefix{}, l.plain, asDumped, func(r Route) bool {
+			tx.s.yieldList(tx.s.tables[k], p, netip.Prefix{}, l.plain, asDumped, nil, func(r *Route) bool {
 				if r.NexthopID != 0 || len(r.Nexthops) < 2 {
 					return true
 				}
-				g := &siblings6{at: routeKey{k, p}, route: r, told: map[Nexthop]Route{}}
+				g := &siblings6{at: routeKey{k, p}, route: *r, told: map[Nexthop]Route{}}
 				for _, a := range l.plain {
 					if n := tx.s.legs6(a); a.priority == r.Priority && !a.ecmpAble() && len(n) == 1 {
 						g.shown = append(g.shown, legName(&n[0]))

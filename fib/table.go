@@ -13,10 +13,17 @@ import (
 // routeOf is the route that alias a under dst (and src) in table t stands for.
 // The legs of an object route are those of the object.
 func (s *Snapshot) routeOf(t TableID, dst, src netip.Prefix, a *alias) Route {
-	r := Route{
+	var r Route
+	s.fillRoute(&r, t, dst, src, a)
+	return r
+}
+
+// fillRoute is routeOf into r, whose room for legs is used again.
+func (s *Snapshot) fillRoute(r *Route, t TableID, dst, src netip.Prefix, a *alias) {
+	*r = Route{
 		Table: t, Dst: dst, Src: src, TOS: a.tos, Priority: a.priority, Type: a.typ, Scope: a.scope,
 		Protocol: a.protocol, Flags: a.flags, PrefSrc: a.prefSrc, Pref: a.pref, Expires: a.expires,
-		NexthopID: a.nhid, Nexthops: slices.Clone(s.legs(a)),
+		NexthopID: a.nhid, Nexthops: append(r.Nexthops[:0], s.legs(a)...),
 	}
 	if a.metrics != nil {
 		r.Metrics = *a.metrics
@@ -24,7 +31,6 @@ func (s *Snapshot) routeOf(t TableID, dst, src netip.Prefix, a *alias) Route {
 	for i := range r.Nexthops {
 		r.Nexthops[i] = shownLeg(r.Nexthops[i])
 	}
-	return r
 }
 
 // shownLeg is n without a scope that is no more than a guess.
@@ -87,34 +93,71 @@ func (s *Snapshot) RoutesOf(f Family, id TableID) iter.Seq[Route] {
 
 func (s *Snapshot) routesOf(f Family, id TableID, as form) iter.Seq[Route] {
 	return func(yield func(Route) bool) {
-		t := s.table(f, id)
-		if t == nil {
+		s.eachRoute(f, id, as, nil, func(r *Route) bool { return yield(*r) })
+	}
+}
+
+// EachRoute calls fn for every route of one table, in the order of
+// [Snapshot.Routes], until fn returns false. The route is valid, and may be
+// changed, only during the call: nothing is allocated per route.
+func (s *Snapshot) EachRoute(f Family, id TableID, fn func(*Route) bool) {
+	var scratch Route
+	s.eachRoute(f, id, asDumped, &scratch, fn)
+}
+
+// RoutesAt returns the routes of one table under exactly dst, in the order of
+// [Snapshot.Routes]. It costs one exact search of the table.
+func (s *Snapshot) RoutesAt(id TableID, dst netip.Prefix) []Route {
+	if !dst.IsValid() {
+		return nil
+	}
+	f := Inet6
+	if dst.Addr().Is4() {
+		f = Inet
+	}
+	k := tableKey{id: id, fam: f}
+	return s.leafRoutes(k, dst, s.leafAt(s.tables[k], dst))
+}
+
+// eachRoute uses scratch for every route, or with nil makes each anew.
+func (s *Snapshot) eachRoute(f Family, id TableID, as form, scratch *Route, yield func(*Route) bool) {
+	t := s.table(f, id)
+	if t == nil {
+		return
+	}
+	for p, i := range t.version().All() {
+		if !s.yieldLeaf(t, p, s.leaves.at(i), as, scratch, yield) {
 			return
-		}
-		for p, i := range t.version().All() {
-			l := s.leaves.at(i)
-			if !s.yieldList(t, p, netip.Prefix{}, l.plain, as, yield) {
-				return
-			}
-			for _, src := range l.bySrc {
-				ok := s.yieldList(t, p, src.src, src.list, as, func(r Route) bool {
-					r.Lost = [...]Fact{lostNot: FactNo, lostCertainly: FactYes}[l.lost]
-					if as == asStored && l.lost == lostNever && len(l.plain) == 0 {
-						r.Lost = FactNo
-					}
-					return yield(r)
-				})
-				if !ok {
-					return
-				}
-			}
 		}
 	}
 }
 
-func (s *Snapshot) yieldList(t *table, dst, src netip.Prefix, list []*alias, as form, yield func(Route) bool) bool {
+func (s *Snapshot) yieldLeaf(t *table, dst netip.Prefix, l *leaf, as form, scratch *Route, yield func(*Route) bool) bool {
+	if !s.yieldList(t, dst, netip.Prefix{}, l.plain, as, scratch, yield) {
+		return false
+	}
+	for _, src := range l.bySrc {
+		ok := s.yieldList(t, dst, src.src, src.list, as, scratch, func(r *Route) bool {
+			r.Lost = [...]Fact{lostNot: FactNo, lostCertainly: FactYes}[l.lost]
+			if as == asStored && l.lost == lostNever && len(l.plain) == 0 {
+				r.Lost = FactNo
+			}
+			return yield(r)
+		})
+		if !ok {
+			return false
+		}
+	}
+	return true
+}
+
+func (s *Snapshot) yieldList(t *table, dst, src netip.Prefix, list []*alias, as form, scratch *Route, yield func(*Route) bool) bool {
 	for i := 0; i < len(list); i++ {
-		r := s.routeOf(t.id, dst, src, list[i])
+		r := scratch
+		if r == nil {
+			r = new(Route)
+		}
+		s.fillRoute(r, t.id, dst, src, list[i])
 		if as == asStored && t.fam == Inet && r.NexthopID == 0 {
 			copy(r.Nexthops, list[i].legs) // with the scopes that are guesses
 		}
@@ -146,18 +189,19 @@ func siblingsAgree(a, b *alias) bool {
 	return string(x.appendKey(nil)) == string(y.appendKey(nil))
 }
 
-// RoutesUnder are the routes of one prefix in one table, as [Snapshot.Routes] yields them.
-func (s *Snapshot) RoutesUnder(p TablePrefix) []Route {
-	f := Inet6
-	if p.Dst.Addr().Is4() {
-		f = Inet
-	}
-	k := tableKey{id: p.Table, fam: f}
-	return s.leafRoutes(k, p.Dst, s.leafAt(s.tables[k], p.Dst))
-}
-
 // Neighbours yields the entries of the ARP and ND tables, in no order.
 func (s *Snapshot) Neighbours() iter.Seq[Neighbour] { return maps.Values(s.neighs) }
+
+// Nexthops returns the nexthop objects in ascending order of their ids.
+func (s *Snapshot) Nexthops() []NexthopObject {
+	out := make([]NexthopObject, 0, len(s.objects))
+	for _, id := range slices.Sorted(maps.Keys(s.objects)) {
+		o := s.objects[id].NexthopObject
+		o.Group, o.Buckets = slices.Clone(o.Group), slices.Clone(o.Buckets)
+		out = append(out, o)
+	}
+	return out
+}
 
 // Rules returns the rules of a family in list order.
 func (s *Snapshot) Rules(f Family) []rules.Rule {
@@ -195,11 +239,7 @@ func (s *Snapshot) Surroundings() *State {
 		st.Addresses = append(append(st.Addresses, l.addrs4...), l.addrs6...)
 	}
 	st.Rules = append(s.Rules(Inet), s.Rules(Inet6)...)
-	for _, id := range slices.Sorted(maps.Keys(s.objects)) {
-		o := s.objects[id].NexthopObject
-		o.Group, o.Buckets = slices.Clone(o.Group), slices.Clone(o.Buckets)
-		st.Nexthops = append(st.Nexthops, o)
-	}
+	st.Nexthops = append(st.Nexthops, s.Nexthops()...)
 	for _, n := range s.neighs {
 		st.Neighbours = append(st.Neighbours, n)
 	}

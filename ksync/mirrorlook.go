@@ -375,7 +375,7 @@ func (l *lookTxn) judge(tx *fib.Txn, g *fib.Merge, f fib.Family, w *window) {
 		default:
 			var tell func()
 			if l.tell != nil {
-				d := fib.Difference{TablePrefix: p, Ours: l.m.f.Snapshot().RoutesUnder(p), Theirs: tx.Snapshot().RoutesUnder(p)}
+				d := fib.Difference{TablePrefix: p, Ours: l.m.f.Snapshot().RoutesAt(p.Table, p.Dst), Theirs: tx.Snapshot().RoutesAt(p.Table, p.Dst)}
 				tell = func() { l.tell(d, ObjectDifference{}) }
 			}
 			l.m.drift.prefix(p, l.m.now(), tell)
