@@ -112,6 +112,8 @@ type Dump struct {
 	Type   uint16      // RTM_GET*
 	Family fib.Family  // 0: not by family (links, nexthops)
 	Table  fib.TableID // RTM_GETROUTE: only this table; 0: all
+	// Protocol asks for routes of this protocol only (RTM_GETROUTE); 0: all.
+	Protocol fib.Protocol
 	// RouteType asks for routes of this type only (RTM_GETROUTE, IPv4); 0: all.
 	RouteType fib.RouteType
 	// Group is the nexthop group whose buckets are asked for (RTM_GETNEXTHOPBUCKET); 0: all.
@@ -144,7 +146,7 @@ func AppendDump(b []byte, seq uint32, d Dump) ([]byte, error) {
 		if d.Table > 0 && d.Table <= maxRouteTableInHeader {
 			head[4] = byte(d.Table)
 		}
-		head[7] = byte(d.RouteType)
+		head[5], head[7] = byte(d.Protocol), byte(d.RouteType)
 		if d.Table > 0 {
 			e.u32(rtaTable, uint32(d.Table))
 		}

@@ -50,6 +50,9 @@ func Next(b []byte) (m Message, rest []byte, err error) {
 	return m, b[min(int64(len(b)), align(n)):], nil
 }
 
+// AddFlags adds to the flags of an encoded message.
+func AddFlags(b []byte, flags uint16) { ne.PutUint16(b[6:], ne.Uint16(b[6:])|flags) }
+
 // SetSeq gives an encoded message its sequence number.
 func SetSeq(b []byte, seq uint32) { ne.PutUint32(b[8:], seq) }
 
