@@ -1,0 +1,65 @@
+package plan
+
+import (
+	"github.com/fibula-net/fibula/fib"
+	"github.com/fibula-net/fibula/rules"
+)
+
+// Desired is what should be there. [From] makes one.
+type Desired struct {
+	Owner    Owner
+	Routes   *fib.Snapshot       // whose routes of the owned tables are wanted; nil: none
+	Rules    []rules.Rule        // in list order
+	Nexthops []fib.NexthopObject // normalized
+	// Edit changes a route of the snapshot to what is wanted, or says false to leave it
+	// out. It must do the same each time. nil: only the protocol is set.
+	Edit func(*fib.Route) bool
+}
+
+// each calls fn for each wanted route of a table with its number, normalized.
+func (d *Desired) each(f fib.Family, t fib.TableID, fn func(int, *fib.Route) bool) {
+	if d.Routes == nil || !d.Owner.HasFamily(f) {
+		return
+	}
+	i := 0
+	d.Routes.EachRoute(f, t, func(r *fib.Route) bool {
+		if !d.edit(r) {
+			return true
+		}
+		i++
+		return fn(i-1, r)
+	})
+}
+
+// edit makes r what is wanted, unless it is not.
+func (d *Desired) edit(r *fib.Route) bool {
+	if d.Edit != nil && !d.Edit(r) {
+		return false
+	}
+	r.Protocol = d.Owner.Protocol
+	Normalize(r)
+	return true
+}
+
+// At returns the wanted routes of a table under exactly dst of r's key, in order.
+func (d *Desired) At(r *fib.Route) (out []fib.Route) {
+	if d.Routes == nil || !d.Owner.OwnsTable(r.Table) || !d.Owner.HasFamily(r.Family()) {
+		return nil
+	}
+	for _, x := range d.Routes.RoutesAt(r.Table, r.Dst) {
+		if d.edit(&x) && keyOf(&x) == keyOf(r) {
+			out = append(out, x)
+		}
+	}
+	return out
+}
+
+// Count is the number of wanted routes.
+func (d *Desired) Count() (n int) {
+	for _, f := range d.Owner.families() {
+		for _, t := range d.Owner.tables() {
+			d.each(f, t, func(int, *fib.Route) bool { n++; return true })
+		}
+	}
+	return n
+}
