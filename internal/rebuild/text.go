@@ -48,11 +48,16 @@ func neighbourText(n *fib.Neighbour, dev string) string {
 }
 
 func (p *planner) nexthopText(o *fib.NexthopObject) string {
-	var w words
+	text := p.nexthopWords("add", o)
 	if o.Family == fib.Inet6 && !o.Nexthop.Gateway.IsValid() {
-		w.WriteString("-6 ")
+		text = "-6 " + text
 	}
-	fmt.Fprintf(&w, "nexthop add id %d", o.ID)
+	return text
+}
+
+func (p *planner) nexthopWords(verb string, o *fib.NexthopObject) string {
+	var w words
+	fmt.Fprintf(&w, "nexthop %s id %d", verb, o.ID)
 	switch {
 	case o.IsGroup():
 		sep := " group "
@@ -79,17 +84,22 @@ func (p *planner) nexthopText(o *fib.NexthopObject) string {
 // protoWords are the protocols that ip knows without a file.
 var protoWords = map[fib.Protocol]string{fib.ProtoKernel: "kernel", fib.ProtoStatic: "static", fib.ProtoRA: "ra", fib.ProtoRedirect: "redirect"}
 
-var metricWords = map[int]string{fib.MetricMTU: "mtu", 3: "window", 7: "cwnd", fib.MetricAdvMSS: "advmss", 9: "reordering",
-	fib.MetricHopLimit: "hoplimit", 11: "initcwnd", 14: "initrwnd", 15: "quickack"}
+var metricWords = map[int]string{fib.MetricMTU: "mtu", 3: "window", 4: "rtt", 5: "rttvar", 6: "ssthresh", 7: "cwnd", fib.MetricAdvMSS: "advmss",
+	9: "reordering", fib.MetricHopLimit: "hoplimit", 11: "initcwnd", fib.MetricFeatures: "features", 13: "rto_min", 14: "initrwnd", 15: "quickack",
+	17: "fastopen_no_cookie"}
 
 // routeText is the route in the words of "ip route add".
 func (p *planner) routeText(verb string, r *fib.Route) string {
-	var w words
 	if r.Family() == fib.Inet6 {
-		w.WriteString("-6 ")
+		return "-6 " + p.routeWords(verb, r)
 	}
+	return p.routeWords(verb, r)
+}
+
+func (p *planner) routeWords(verb string, r *fib.Route) string {
+	var w words
 	w.WriteString("route " + verb)
-	w.add(r.Type != fib.TypeUnicast, "%v", r.Type)
+	w.add(r.Type != fib.TypeUnicast && r.Type != fib.TypeUnspec, "%v", r.Type)
 	if r.Dst.Bits() == 0 {
 		w.add(true, "default")
 	} else {
@@ -104,15 +114,29 @@ func (p *planner) routeText(verb string, r *fib.Route) string {
 	} else {
 		w.add(r.Protocol != fib.ProtoBoot, "proto %d", r.Protocol)
 	}
-	w.add(r.Family() == fib.Inet && r.Scope != usualScope(r), "scope %d", r.Scope)
+	w.add(r.Family() == fib.Inet && r.Scope != usualScope(r) && r.Scope != fib.ScopeNowhere, "scope %d", r.Scope)
 	w.add(r.PrefSrc.IsValid(), "src %v", r.PrefSrc)
 	for i := 2; i < len(r.Metrics.Values); i++ {
-		if v := r.Metrics.Values[i]; v != 0 && metricWords[i] != "" {
-			w.add(true, "%s", metricWords[i])
-			w.add(r.Metrics.Values[fib.MetricLock]&(1<<i) != 0, "lock")
+		v := r.Metrics.Values[i]
+		if v == 0 || metricWords[i] == "" {
+			continue
+		}
+		w.add(true, "%s", metricWords[i])
+		w.add(r.Metrics.Values[fib.MetricLock]&(1<<i) != 0, "lock")
+		switch i {
+		case 4: // rtt, in eighths
+			w.add(true, "%dms", v/8)
+		case 5: // rttvar, in quarters
+			w.add(true, "%dms", v/4)
+		case 13: // rto_min
+			w.add(true, "%dms", v)
+		case fib.MetricFeatures: // ECN is all there is a word for
+			w.add(true, "ecn")
+		default:
 			w.add(true, "%d", v)
 		}
 	}
+	w.add(r.Metrics.CongCtl != "", "congctl %s", r.Metrics.CongCtl)
 	w.add(r.Pref != fib.PrefMedium, "pref %v", r.Pref)
 	if r.NexthopID != 0 {
 		w.add(true, "nhid %d", r.NexthopID)
