@@ -5,7 +5,8 @@
 // # Where to start
 //
 // [Load] fills a [fib.FIB] with one complete scan, [Mirror] keeps one equal to a
-// kernel, and can prove it ([Mirrored.Audit]).
+// kernel, and can prove it ([Mirrored.Audit]). [Export] goes the other way: it keeps what an owner has in
+// a kernel equal to a desired FIB; [OpenExporter] does so once.
 // [Scan] returns the same as plain data, for a state file. [OpenQuerier] asks
 // the kernel itself where flows go, for comparison.
 //
@@ -20,6 +21,6 @@
 // # What it needs
 //
 // Linux 4.20 or newer, for dumps filtered by the kernel. Reading needs no
-// privilege; entering another namespace does. On other systems every function
+// privilege; entering another namespace and exporting do. On other systems every function
 // returns an error that wraps errors.ErrUnsupported.
 package ksync
