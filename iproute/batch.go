@@ -12,6 +12,13 @@ import (
 // A leading "ip route get", "route get" or a short form of it is dropped, so
 // that files written for ip work.
 func SplitLine(words []string, line string) ([]string, error) {
+	first := len(words)
+	words, err := splitLine(words, line)
+	return append(words[:first], dropCommand(words[first:])...), err
+}
+
+// splitLine is SplitLine that drops nothing.
+func splitLine(words []string, line string) ([]string, error) {
 	if i := strings.IndexByte(line, '#'); i >= 0 {
 		line = line[:i]
 	}
@@ -38,7 +45,7 @@ func SplitLine(words []string, line string) ([]string, error) {
 		words = append(words, line[:end])
 		line = line[end:]
 	}
-	return append(words[:first], dropCommand(words[first:])...), nil
+	return words, nil
 }
 
 const blanks = " \t\r\n"
