@@ -4,6 +4,7 @@
 //	fibula explain 192.0.2.1 mark 7    the same, step by step
 //	fibula state save | show | capture what it answers from, as a file
 //	fibula verify                      its answers beside the kernel's
+//	fibula sync --from want.yaml       makes a kernel as it should be, and keeps it so
 //	fibula demo                        a million routes, compared with the kernel
 //
 // # Where to start
