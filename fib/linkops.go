@@ -216,20 +216,40 @@ func (tx *Txn) changeState(l *link, state LinkFlags) {
 		tx.linkDown(l)
 	case !wasUp && up:
 		tx.linkUp(l)
-	case up && hadCarrier && !carrier:
+	case up && hadCarrier && !carrier, up && carrier && !(hadCarrier && wasRunning): // LOWER_UP shows before the kernel acts on it
+		tx.followCarrier(l)
+	}
+}
+
+// followCarrier does what a kernel does whenever it tells of a change of a link that is up
+// (E7, E15): what depends on its carrier becomes as that is.
+func (tx *Txn) followCarrier(l *link) {
+	if !l.Carrier() {
 		tx.flushObjects(l.Index, linkCarrier)
 		tx.syncDown4(l.Index, linkCarrier, false)
 		tx.syncDown6(l.Index, linkCarrier)
 		tx.dropNeighbours(l.Index, Inet, true)
 		tx.dropNeighbours(l.Index, Inet6, true)
-	case up && carrier && !(hadCarrier && wasRunning): // LOWER_UP shows before the kernel acts on it
-		tx.syncUp4(l, FlagLinkdown)
-		if l.ready6 {
-			tx.syncUp6(l, FlagLinkdown)
-		} else {
-			tx.becomeReady6(l)
-		}
+		return
 	}
+	tx.syncUp4(l, FlagLinkdown)
+	if l.ready6 {
+		tx.syncUp6(l, FlagLinkdown)
+	} else {
+		tx.becomeReady6(l)
+	}
+}
+
+// TellLink takes what RTM_NEWLINK notifies of: as [Txn.SetLink], and also if nothing is new
+// about the link itself, since a kernel's messages can show a carrier before it acts on it.
+func (tx *Txn) TellLink(l Link) error {
+	if err := tx.SetLink(l); err != nil {
+		return err
+	}
+	if l.Flags&LinkUp != 0 {
+		tx.followCarrier(tx.ownLink(l.Index))
+	}
+	return nil
 }
 
 // linkDown draws the consequences of a link set down (E7, E12, E15). l has its new

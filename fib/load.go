@@ -136,6 +136,17 @@ func (tx *Txn) LoadRoute(r *Route) error {
 	return nil
 }
 
+// LoadRouteMarked is [Txn.LoadRoute] of a dump that calls legs dead for want of a carrier
+// only, where links without one are ignored (F11): that is the setting, not the leg. r's legs
+// are changed.
+func (tx *Txn) LoadRouteMarked(r *Route) error {
+	for i := range r.Nexthops {
+		n := &r.Nexthops[i]
+		n.Flags = tx.s.settledMarks(r.Family(), n.Link, n.Flags)
+	}
+	return tx.LoadRoute(r)
+}
+
 func (tx *Txn) loadRoute(r *Route) {
 	if r.Table == TableUnspec || r.Src.Bits() == 0 {
 		own := *r

@@ -119,7 +119,7 @@ func (m *Merge) put(k tableKey, p netip.Prefix, _ *leaf, theirs []Route) {
 func (tx *Txn) remember(r *Route, ours *leaf) {
 	for i := range r.Nexthops {
 		n := &r.Nexthops[i]
-		n.Flags = tx.s.settledMarks(n.Link, n.Flags)
+		n.Flags = tx.s.settledMarks(r.Family(), n.Link, n.Flags)
 	}
 	if r.Src.IsValid() {
 		r.Lost = [...]Fact{lostNot: FactNo, lostCertainly: FactYes}[ours.lost]

@@ -86,7 +86,13 @@ func shownRoutes(s *fib.Snapshot) (out []string) {
 				n := &r.Nexthops[i]
 				n.Scope, n.ScopeSet = 0, false
 				n.Flags &= fib.FlagDead | fib.FlagLinkdown | fib.FlagOnlink | fib.FlagPervasive
-				if l, ok := s.Link(n.Link); ok && l.Up() && n.Flags&fib.FlagLinkdown != 0 {
+				const carrier = fib.LinkRunning | fib.LinkLowerUp
+				l, ok := s.Link(n.Link)
+				ignored := l.Conf4.IgnoreRoutesWithLinkdown || s.Sysctls().All4.IgnoreRoutesWithLinkdown
+				if f == fib.Inet6 {
+					ignored = l.NoInet6 || l.Conf6.IgnoreRoutesWithLinkdown
+				}
+				if ok && l.Up() && l.Flags&carrier != carrier && ignored && n.Flags&fib.FlagLinkdown != 0 {
 					n.Flags &^= fib.FlagDead
 				}
 			}

@@ -80,12 +80,12 @@ func (x *routeAttrs) appendTo(b []byte) []byte {
 
 // appendLeg writes a leg as it is shown. Where links without carrier are ignored, a
 // dump calls their legs dead as well (F11): that is the setting, not the leg.
-func (s *Snapshot) appendLeg(b []byte, n *Nexthop, m shownMarks) []byte {
+func (s *Snapshot) appendLeg(b []byte, f Family, n *Nexthop, m shownMarks) []byte {
 	flags := n.Flags &^ hardware
 	if m == withoutMarks {
 		flags &^= stateMarks
 	} else {
-		flags = s.settledMarks(n.Link, flags)
+		flags = s.settledMarks(f, n.Link, flags)
 	}
 	le := binary.LittleEndian
 	b = append(b, 0xff, byte(flags))
@@ -97,13 +97,20 @@ func (s *Snapshot) appendLeg(b []byte, n *Nexthop, m shownMarks) []byte {
 	return appendString(b, n.Encap.Data)
 }
 
-// settledMarks are the flags of a leg without a dead mark that stands for a link
-// without carrier only.
-func (s *Snapshot) settledMarks(link int32, flags NexthopFlags) NexthopFlags {
-	if flags&stateMarks == stateMarks {
-		if l := s.link(link); l != nil && l.Up() {
-			return flags &^ FlagDead
-		}
+// settledMarks are the flags of a leg of a route of family f without a dead mark that
+// stands for a link without carrier only. That of a link which has its carrier is its own:
+// so is a leg dead when the last address of its link is gone (E5).
+func (s *Snapshot) settledMarks(f Family, link int32, flags NexthopFlags) NexthopFlags {
+	if flags&stateMarks != stateMarks {
+		return flags
+	}
+	const carrier = LinkRunning | LinkLowerUp
+	l := s.link(link)
+	if l == nil || !l.Up() || l.Flags&carrier == carrier {
+		return flags
+	}
+	if f == Inet && s.ignoreLinkdown4(l) || f == Inet6 && s.ignoreLinkdown6(l) {
+		return flags &^ FlagDead
 	}
 	return flags
 }
@@ -114,7 +121,7 @@ func (s *Snapshot) appendRoute(b []byte, r *Route, m shownMarks) []byte {
 	b = x.appendTo(b)
 	if r.NexthopID == 0 && !r.Rejects() {
 		for i := range r.Nexthops {
-			b = s.appendLeg(b, &r.Nexthops[i], m)
+			b = s.appendLeg(b, r.Family(), &r.Nexthops[i], m)
 		}
 	}
 	return b
@@ -128,7 +135,7 @@ func (s *Snapshot) appendAlias(b []byte, a *alias, m shownMarks) []byte {
 		return b
 	}
 	for i := range a.legs {
-		b = s.appendLeg(b, &a.legs[i], m)
+		b = s.appendLeg(b, a.fam, &a.legs[i], m)
 	}
 	return b
 }
@@ -141,7 +148,7 @@ func (s *Snapshot) appendList(b []byte, list []*alias) []byte {
 		last := shownUpTo(list, i)
 		for j := i + 1; j <= last; j++ {
 			if list[j].ecmpAble() {
-				b = s.appendLeg(b, &list[j].legs[0], withMarks)
+				b = s.appendLeg(b, list[j].fam, &list[j].legs[0], withMarks)
 			}
 		}
 		i = last

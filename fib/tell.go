@@ -74,7 +74,7 @@ func (tx *Txn) toldLegs(r *Route) []Nexthop {
 	for i := range legs {
 		n := &legs[i]
 		n.Weight = max(n.Weight, 1)
-		n.Flags = tx.s.settledMarks(n.Link, n.Flags)
+		n.Flags = tx.s.settledMarks(r.Family(), n.Link, n.Flags)
 		switch {
 		case r.Family() == Inet6:
 		case checked:

@@ -16,7 +16,8 @@ type tableOf struct {
 type doubts struct {
 	everything   string // why; "": not everything
 	surroundings bool
-	everyTable   bool // as a whole
+	objects      map[string]struct{} // of the surroundings, those of which the news were unclear
+	everyTable   bool                // as a whole
 	tables       map[tableOf]*tableDoubt
 }
 
@@ -56,6 +57,13 @@ func (d *doubts) table(t tableOf) *tableDoubt {
 		d.tables[t] = x
 	}
 	return x
+}
+
+func (d *doubts) object(name string) {
+	if d.objects == nil {
+		d.objects = map[string]struct{}{}
+	}
+	d.objects[name], d.surroundings = struct{}{}, true
 }
 
 func (d *doubts) prefix(f fib.Family, p fib.TablePrefix) {
@@ -99,6 +107,9 @@ func (p *pace) spent(begin, end time.Time, useful bool) {
 // add adds the doubts of o.
 func (d *doubts) add(o *doubts) {
 	d.surroundings = d.surroundings || o.surroundings
+	for n := range o.objects {
+		d.object(n)
+	}
 	d.everyTable = d.everyTable || o.everyTable
 	for t, x := range o.tables {
 		y := d.table(t)

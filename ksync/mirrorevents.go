@@ -88,17 +88,14 @@ func (a *applier) link(e *event) error {
 		return a.tx.DeleteLink(l.Index)
 	}
 	old, ok := a.tx.Snapshot().Link(l.Index)
-	const state = fib.LinkUp | fib.LinkRunning | fib.LinkLowerUp
-	if !ok || (old.Flags^l.Flags)&state != 0 || old.Master != l.Master || old.MTU != l.MTU || old.Conf6 != l.Conf6 {
-		a.derives = true
-	}
+	a.derives = true
 	if !ok {
-		a.d.surroundings = true // its place among the others, and its groups, are not told
+		a.d.object(linkName(l)) // its place among the others, and its groups, are not told
 	}
 	if ok && old.MTU != l.MTU {
 		l.MTU6 = 0 // follows, but after the message
 	}
-	return a.tx.SetLink(*l)
+	return a.tx.TellLink(*l)
 }
 
 func (a *applier) address(e *event) error {
@@ -150,7 +147,7 @@ func sameAddress(a, b fib.Address) bool {
 // rule applies what one event says and leaves the order to a look: news of two changes
 // can come in the other order (F7), and of two equal rules nobody knows which is gone.
 func (a *applier) rule(e *event) error {
-	a.d.surroundings = true
+	a.d.object(rulesName(e.rule.Family))
 	same := slices.ContainsFunc(a.tx.Snapshot().Rules(e.rule.Family), func(r rules.Rule) bool { return r == e.rule.Rule })
 	if same != e.gone {
 		return nil
@@ -167,7 +164,7 @@ func (a *applier) nexthop(e *event) error {
 	o := e.nexthop
 	a.derives = true
 	if o.Resilient {
-		a.d.surroundings = true // its buckets are not told
+		a.d.object(nexthopName(&o)) // its buckets are not told
 	}
 	if e.gone {
 		if err := a.tx.DeleteNexthop(o.ID); err != nil && !errors.Is(err, fib.ENOENT) {

@@ -130,21 +130,9 @@ func (m *Mirrored) load(ctx context.Context, tx *fib.Txn, st *fib.State, interru
 	if err := tx.Load(st); err != nil {
 		return errGiveUpOn(err)
 	}
-	up := map[int32]bool{}
-	for i := range st.Links {
-		up[st.Links[i].Index] = st.Links[i].Up()
-	}
 	for _, f := range m.src.families() {
 		for _, t := range m.tables() {
-			err := m.src.routes(ctx, f, t, func(r *fib.Route) error {
-				for i := range r.Nexthops {
-					// Dead for want of a carrier is a setting, not a state (F11).
-					if n := &r.Nexthops[i]; n.Flags&fib.FlagLinkdown != 0 && up[n.Link] {
-						n.Flags &^= fib.FlagDead
-					}
-				}
-				return tx.LoadRoute(r)
-			})
+			err := m.src.routes(ctx, f, t, tx.LoadRouteMarked)
 			if err = interruption(err, interrupted); err != nil {
 				return err
 			}
@@ -339,7 +327,7 @@ func (l *lookTxn) do(ctx context.Context, tx *fib.Txn, st *fib.State) error {
 		l.polled++
 	}
 	for _, d := range l.objects {
-		if differs == driftedSurroundings {
+		if _, unclear := l.d.objects[d.Object]; differs == driftedSurroundings && !unclear {
 			var tell func()
 			if l.tell != nil {
 				tell = func() { l.tell(fib.Difference{}, d) }

@@ -88,11 +88,9 @@ func mirrorModel(t *testing.T, seed uint64) MirrorStats {
 			t.Fatalf("%s\nstory:\n%s\nlog:\n%s\n%+v", diff, strings.Join(w.story, "\n"), log.String(), m.Stats())
 		}
 	}
-	if mode != 1 {
-		if d := m.Stats().Drift; d > 0 && os.Getenv("MIRROR_DRIFT") != "" {
-			m.Close()
-			t.Logf("drift %d\nlog:\n%s", d, log.String())
-		}
+	if d := m.Stats().Drift; d > 0 && os.Getenv("MIRROR_DRIFT") != "" {
+		m.Close()
+		t.Logf("drift %d in mode %d\nstory:\n%s\nlog:\n%s", d, mode, strings.Join(w.story, "\n"), log.String())
 	}
 	m.Close()
 	return m.Stats()

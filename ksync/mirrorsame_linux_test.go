@@ -70,7 +70,12 @@ func shownText(r *fib.Route, st *fib.State) string {
 	for _, n := range r.Nexthops {
 		flags := n.Flags & (fib.FlagDead | fib.FlagLinkdown | fib.FlagOnlink)
 		for i := range st.Links {
-			if st.Links[i].Index == n.Link && st.Links[i].Up() && flags&fib.FlagLinkdown != 0 {
+			l := &st.Links[i]
+			ignored := l.Conf4.IgnoreRoutesWithLinkdown || st.Sysctls.All4.IgnoreRoutesWithLinkdown
+			if r.Family() == fib.Inet6 {
+				ignored = l.Conf6.IgnoreRoutesWithLinkdown || l.NoInet6
+			}
+			if l.Index == n.Link && l.Up() && ignored && l.Flags&(fib.LinkRunning|fib.LinkLowerUp) != fib.LinkRunning|fib.LinkLowerUp && flags&fib.FlagLinkdown != 0 {
 				flags &^= fib.FlagDead // a setting, not a state
 			}
 		}
