@@ -261,3 +261,24 @@ func (s *Snapshot) Links() iter.Seq2[Link, []Address] {
 		}
 	}
 }
+
+// Dumped is the state as a scan of a kernel has it: what no dump shows is left out, and
+// addresses come by family. Loading it gives a FIB that may be less sure of its answers.
+func (s *Snapshot) Dumped() *State {
+	st := s.Surroundings()
+	slices.SortStableFunc(st.Addresses, func(a, b Address) int { return cmp.Compare(a.Local.BitLen(), b.Local.BitLen()) })
+	for i := range st.Nexthops {
+		st.Nexthops[i].Source = netip.Addr{}
+	}
+	if s.rules6.IsInitial() {
+		st.Mode6 = ModeUnknown // with exactly the initial rules both answer alike
+	}
+	for r := range s.Routes() {
+		r.Lost = 0
+		for i := range r.Nexthops {
+			r.Nexthops[i].Scope, r.Nexthops[i].ScopeSet = 0, false
+		}
+		st.Routes = append(st.Routes, r)
+	}
+	return st
+}
