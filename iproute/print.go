@@ -32,6 +32,18 @@ func (p *Printer) AppendReplyOf(b []byte, a *Answer) []byte {
 	return p.appendReply(b, &a.Reply, a.Candidates)
 }
 
+// AppendRoute appends a stored route as "ip route" lists it: a line of text, or with JSON
+// an object alone.
+func (p *Printer) AppendRoute(b []byte, r *fib.Route) []byte {
+	reply := StoredReply(r)
+	if !p.JSON {
+		return p.appendText(b, &reply)
+	}
+	w := ipJSON{b: b, pretty: p.Pretty}
+	p.object(&w, &reply, nil)
+	return w.b
+}
+
 func (p *Printer) appendReply(b []byte, r *Reply, others []Answer) []byte {
 	if !p.JSON {
 		return p.appendText(b, r)

@@ -88,6 +88,7 @@ func (m *Mirrored) audit(ctx context.Context) (Certificate, error) {
 	m.settled()
 	m.count(func(s *MirrorStats) {
 		s.Audits++
+		s.Mismatches += uint64(c.Differing)
 		s.LastAudit = c
 	})
 	return c, nil

@@ -247,6 +247,8 @@ type MirrorStats struct {
 	Drift  uint64
 	Polled uint64 // changes of what is never announced
 	Audits uint64
+	// Mismatches counts what audits found to differ.
+	Mismatches uint64
 	// Lag is how long the last batch of events took from being taken to being published.
 	Lag time.Duration
 	// Equal is when nothing waited and nothing was in doubt.

@@ -36,10 +36,14 @@ type app struct {
 	json, pretty, numeric, oneline bool
 	netns, state                   string
 	pid                            int
-	engine, color                  string
+	engine, color, socket          string
 
 	started bool // the command line was understood
 	wrote   bool // something went to out
+
+	// Of a daemon that answers a client: what it answers from, and who asks.
+	snapshot *fib.Snapshot
+	uid      *int
 
 	// alter makes the FIB of verify wrong, so that a test sees it noticed.
 	alter func(*fib.State)
@@ -188,10 +192,18 @@ func (a *app) env(names *iproute.Names) iproute.Env {
 		env.Family = fib.Inet
 	}
 	// The users of the machine that a file comes from are not ours.
-	if uid := os.Getuid(); a.state == "" && uid > 0 {
+	if uid := a.userID(); a.state == "" && uid > 0 {
 		env.UID = uint32(uid)
 	}
 	return env
+}
+
+// userID is whose flows are asked for.
+func (a *app) userID() int {
+	if a.uid != nil {
+		return *a.uid
+	}
+	return os.Getuid()
 }
 
 // names loads iproute2's names of this machine.
@@ -272,14 +284,24 @@ var (
 	// Of these at most one can be given.
 	families = []string{"ipv4", "ipv6"}
 	sources  = []string{"netns", "pid", "state"}
+
+	// And of these, for what a daemon can be asked.
+	answerers = append(slices.Clone(sources), "socket", "engine")
 )
 
 // start checks the options' values.
 func (a *app) start(c *cobra.Command) error {
-	for _, flags := range [][]string{families, sources} {
+	exclusives := [][]string{families, sources}
+	if a.socket != "" {
+		exclusives = append(exclusives, answerers)
+	}
+	for _, flags := range exclusives {
 		if err := exclusive(c, flags); err != nil {
 			return err
 		}
+	}
+	if f := c.Flags().Lookup("socket"); f != nil && f.Changed && f.Value.String() == "" {
+		return errors.New("--socket is empty")
 	}
 	for flag, empty := range map[string]bool{"netns": a.netns == "", "state": a.state == "", "pid": a.pid == 0} {
 		// An unset variable of a shell must not mean another host.

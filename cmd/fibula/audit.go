@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/fibula-net/fibula/fib"
+	"github.com/fibula-net/fibula/internal/daemon"
 	"github.com/fibula-net/fibula/ksync"
 )
 
@@ -23,12 +24,19 @@ order of routes and legs included, while announced changes are followed. It prin
 certificate: that all is equal, when, and how much there is, with a digest for each
 table that is the same wherever the table is the same; or what differs, of both sides.
 
+With --socket a daemon compares the copy from which it answers; what differs it
+repairs.
+
 It only reads. Exit codes: 0 all is equal; 3 something differs; else those of
 fibula get.`,
 		Example: `  fibula audit
-  fibula -j audit -n blue --table main`,
+  fibula -j audit -n blue --table main
+  fibula audit --socket /run/fibula/mirror.sock`,
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
+			if a.socket != "" {
+				return a.ask(c.Context(), "audit", nil, nil, a.out, askedOptions{})
+			}
 			if err := m.prepare("audit"); err != nil {
 				return err
 			}
@@ -36,6 +44,7 @@ fibula get.`,
 		},
 	}
 	m.flags(c)
+	a.socketFlag(c)
 	return c
 }
 
@@ -45,14 +54,19 @@ func (m *mirroring) audit(ctx context.Context) error {
 		return err
 	}
 	defer mirror.Close()
+	return m.a.audit(ctx, mirror)
+}
+
+// audit has a mirror compare everything, and prints its certificate.
+func (a *app) audit(ctx context.Context, mirror daemon.Mirror) error {
 	c, err := mirror.Audit(ctx)
 	if err != nil {
-		return m.a.liveError(err)
+		return a.liveError(err)
 	}
-	if m.a.json {
-		err = m.a.writeJSON(m.a.certificateJSON(&c))
+	if a.json {
+		err = a.writeJSON(a.certificateJSON(&c))
 	} else {
-		err = m.a.write(m.a.certificate(&c))
+		err = a.write(a.certificate(&c))
 	}
 	if err == nil && !c.Equal() {
 		err = &exitError{code: exitDisagree}

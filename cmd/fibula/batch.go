@@ -40,6 +40,14 @@ func (a *app) getBatch(ctx context.Context, file string) error {
 	} else {
 		file = "standard input"
 	}
+	if a.socket != "" {
+		return a.ask(ctx, "get", nil, in, a.out, askedOptions{Batch: file})
+	}
+	return a.batchFrom(ctx, in, file)
+}
+
+// batchFrom answers the lines of in, which messages call file.
+func (a *app) batchFrom(ctx context.Context, in io.Reader, file string) error {
 	names := a.names()
 	s, err := a.load(ctx)
 	if err != nil {

@@ -10,7 +10,7 @@ import (
 )
 
 func (a *app) explainCommand() *cobra.Command {
-	return &cobra.Command{
+	c := &cobra.Command{
 		Use:   "explain [flags] WORDS…",
 		Short: "Tell step by step where a flow goes and why",
 		Long: `Tells the story of an answer: each rule visited and the selector that did not fit,
@@ -26,8 +26,15 @@ Exit codes are those of fibula get.`,
   fibula explain -n blue 2001:db8::1 mark 0x7
   fibula explain -j --state router.json 192.0.2.1`,
 		ValidArgsFunction: a.completeQuery,
-		RunE:              func(c *cobra.Command, args []string) error { return a.explain(c.Context(), args) },
+		RunE: func(c *cobra.Command, args []string) error {
+			if a.socket != "" {
+				return a.ask(c.Context(), "explain", args, nil, a.out, askedOptions{})
+			}
+			return a.explain(c.Context(), args)
+		},
 	}
+	a.socketFlag(c)
+	return c
 }
 
 func (a *app) explain(ctx context.Context, words []string) error {

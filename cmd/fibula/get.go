@@ -52,9 +52,13 @@ Exit codes: 0 answered; 1 wrong address or link, or lines of a batch failed;
 			if batch != "" {
 				return a.getBatch(c.Context(), batch)
 			}
+			if a.socket != "" {
+				return a.ask(c.Context(), "get", args, nil, a.out, askedOptions{})
+			}
 			return a.get(c.Context(), args)
 		},
 	}
+	a.socketFlag(c)
 	c.Flags().StringVarP(&batch, "batch", "b", "", "read queries from this `file`, one a line; - is standard input")
 	return c
 }

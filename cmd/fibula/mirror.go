@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"net"
 	"slices"
 	"strings"
@@ -65,6 +64,7 @@ func (m *mirroring) start(ctx context.Context) (*ksync.Mirrored, error) {
 
 func (a *app) mirrorCommand() *cobra.Command {
 	m := &mirroring{a: a}
+	s := &service{a: a}
 	c := &cobra.Command{
 		Use:   "mirror",
 		Short: "Follow a kernel's routing state and show how well",
@@ -77,9 +77,17 @@ It prints a line when it began, then one as often as --every says if anything
 changed, until it is interrupted or the namespace goes. Repairs are logged to
 standard error. It only reads, and needs no privilege in its own namespace.
 
-With -j each line is a JSON object.`,
+With -j each line is a JSON object.
+
+With --socket it answers other commands: get, explain, audit, monitor and state save
+take --socket, and their answers are the same bytes as those from the namespace, with
+no load for each. The socket's owner and group may ask. With --listen it serves
+metrics for Prometheus (/metrics) and its health (/healthz): 200 while it is known to
+be equal to the kernel, else 503 and why. With either, and as a unit of systemd with
+Type=notify, it prints no lines, but logs.`,
 		Example: `  fibula mirror
   fibula mirror -n blue --table main,100 --audit 1m
+  fibula mirror --socket /run/fibula/mirror.sock --listen 127.0.0.1:9176
   fibula -j mirror --every 10s`,
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
@@ -89,11 +97,18 @@ With -j each line is a JSON object.`,
 			if m.every <= 0 || m.opt.MaxDelay < 0 || m.opt.Poll < 0 || m.opt.Audit < 0 {
 				return errors.New("mirror: durations are positive")
 			}
-			m.opt.Logger = slog.New(slog.NewTextHandler(a.errs, nil))
+			if err := s.check(); err != nil {
+				return err
+			}
+			if s.wanted() {
+				return s.run(c.Context(), m)
+			}
+			m.opt.Logger = s.logger()
 			return m.follow(c.Context())
 		},
 	}
 	m.flags(c)
+	s.flags(c)
 	c.Flags().DurationVar(&m.every, "every", time.Second, "print a line at most this `often`")
 	c.Flags().DurationVar(&m.opt.MaxDelay, "max-delay", 5*time.Millisecond, "let news wait this `long` for others, to be one transaction")
 	c.Flags().DurationVar(&m.opt.Poll, "poll", time.Second, "look this `often` at what is never announced")

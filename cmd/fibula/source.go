@@ -1,10 +1,12 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io/fs"
+	"slices"
 	"strings"
 
 	"github.com/fibula-net/fibula/fib"
@@ -54,6 +56,9 @@ func (a *app) namespace() ksync.NetNS {
 
 // load reads the chosen source into a FIB and returns what it then answers from.
 func (a *app) load(ctx context.Context) (*fib.Snapshot, error) {
+	if a.snapshot != nil {
+		return a.snapshot, nil
+	}
 	if a.state != "" {
 		st, err := a.open(a.state)
 		if err != nil {
@@ -74,6 +79,9 @@ func (a *app) load(ctx context.Context) (*fib.Snapshot, error) {
 
 // scan reads the chosen source as plain data.
 func (a *app) scan(ctx context.Context) (*fib.State, error) {
+	if a.snapshot != nil {
+		return a.snapshot.Dumped(), nil
+	}
 	if a.state != "" {
 		return a.open(a.state)
 	}
@@ -84,6 +92,10 @@ func (a *app) scan(ctx context.Context) (*fib.State, error) {
 		return nil, a.liveError(err)
 	}
 	a.warnUnmodelled(&report)
+	// A dump has them in the order of a hash table.
+	slices.SortFunc(st.Neighbours, func(a, b fib.Neighbour) int {
+		return cmp.Or(cmp.Compare(a.Link, b.Link), a.Addr.Compare(b.Addr))
+	})
 	return &st, nil
 }
 

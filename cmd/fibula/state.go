@@ -45,7 +45,8 @@ state file: to FILE, which appears when it is complete, or to standard output.`,
 		Example: `  fibula state save router.json
   fibula state save -n blue --gzip blue.json.gz
   fibula state save --state capture.tar.gz router.json
-  fibula state save -j | jq .rules`,
+  fibula state save -j | jq .rules
+  fibula state save --socket /run/fibula/mirror.sock router.json`,
 		Args: cobra.MaximumNArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
 			file := "-"
@@ -56,24 +57,29 @@ state file: to FILE, which appears when it is complete, or to standard output.`,
 		},
 	}
 	c.Flags().BoolVar(&gz, "gzip", false, "compress (implied by a FILE that ends in .gz)")
+	a.socketFlag(c)
 	return c
 }
 
 func (a *app) stateSave(ctx context.Context, file string, opts iproute.StateOptions) error {
-	st, err := a.scan(ctx)
-	if err != nil {
-		return err
+	write := func(w io.Writer) error { return a.ask(ctx, "state save", nil, nil, w, askedOptions{Gzip: opts.Gzip}) }
+	if a.socket == "" {
+		st, err := a.scan(ctx)
+		if err != nil {
+			return err
+		}
+		write = func(w io.Writer) error { return iproute.WriteState(w, st, opts) }
 	}
-	write := func(w io.Writer) error { return iproute.WriteState(w, st, opts) }
+	var err error
 	if file == "-" {
 		err = write(a.out)
 	} else {
 		err = replaceFile(file, write)
 	}
-	if err != nil {
-		return fmt.Errorf("state save: %w", err)
+	if told := (*exitError)(nil); err == nil || errors.As(err, &told) {
+		return err
 	}
-	return nil
+	return fmt.Errorf("state save: %w", err)
 }
 
 // replaceFile writes a file that is there in full or not at all. What is no plain

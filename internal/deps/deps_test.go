@@ -63,6 +63,7 @@ var homes = map[string][]string{
 	"github.com/k-sone/critbitgo":       {"bench"},
 	"github.com/yl2chen/cidranger":      {"bench"},
 	"golang.org/x/sys":                  {"ksync", "internal", "lookup/flat", "bench"},
+	"github.com/prometheus":             {"internal/daemon"},
 	"golang.org/x/term":                 {"cmd"},
 	"github.com/spf13":                  {"cmd"},
 	"github.com/schollz/progressbar/v3": {"cmd"},

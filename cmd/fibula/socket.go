@@ -1,0 +1,115 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+
+	"github.com/spf13/cobra"
+
+	"github.com/fibula-net/fibula/internal/daemon"
+	"github.com/fibula-net/fibula/iproute"
+)
+
+// What a daemon is asked is the words of a command line and the options that decide how
+// the answer looks. It runs the same code on its snapshot that the client would run on
+// one of its own, so that the bytes are the same. It opens no file for a client: those
+// are the client's to read and write.
+
+// askedOptions are the options of a command that a daemon is asked to run.
+type askedOptions struct {
+	Inet       bool   `json:"inet,omitempty"`
+	Inet6      bool   `json:"inet6,omitempty"`
+	JSON       bool   `json:"json,omitempty"`
+	Pretty     bool   `json:"pretty,omitempty"`
+	Numeric    bool   `json:"numeric,omitempty"`
+	Oneline    bool   `json:"oneline,omitempty"`
+	Colourful  bool   `json:"colourful,omitempty"`
+	UID        int    `json:"uid"`                  // who asks: flows are that user's
+	Batch      string `json:"batch,omitempty"`      // name of the file of queries, for messages
+	Gzip       bool   `json:"gzip,omitempty"`       // of state save
+	Timestamps bool   `json:"timestamps,omitempty"` // of monitor
+}
+
+// socketFlag lets a command be answered by a daemon.
+func (a *app) socketFlag(c *cobra.Command) {
+	c.Flags().StringVar(&a.socket, "socket", "", "ask the daemon that serves this `socket` (fibula mirror --socket)")
+}
+
+// ask has the daemon run a command, and returns the error that has its exit code.
+func (a *app) ask(ctx context.Context, verb string, words []string, in io.Reader, out io.Writer, o askedOptions) error {
+	o.Inet, o.Inet6, o.JSON, o.Pretty, o.Numeric, o.Oneline = a.inet, a.inet6, a.json, a.pretty, a.numeric, a.oneline
+	o.Colourful, o.UID = a.colourful(), a.userID()
+	opts, err := json.Marshal(o)
+	if err != nil {
+		return err
+	}
+	w := &wroteWriter{w: out}
+	e, err := daemon.Ask(ctx, a.socket, daemon.Request{Verb: verb, Words: words, Options: opts, Input: in != nil}, in, w, a.errs)
+	a.wrote = a.wrote || w.wrote
+	if err != nil {
+		return err
+	}
+	if e.Code != 0 {
+		return &exitError{code: e.Code}
+	}
+	return nil
+}
+
+// wroteWriter knows whether anything was written.
+type wroteWriter struct {
+	w     io.Writer
+	wrote bool
+}
+
+func (w *wroteWriter) Write(b []byte) (int, error) {
+	w.wrote = true
+	return w.w.Write(b)
+}
+
+// served answers clients of a daemon.
+type served struct {
+	m       daemon.Mirror
+	engine  string
+	stale   func() error // why answers may be out of date, if they may
+	monitor func(context.Context, *app, *daemon.Call) error
+}
+
+// handle runs what one client asks for.
+func (d *served) handle(ctx context.Context, c *daemon.Call) daemon.Exit {
+	a := &app{in: c.In, out: c.Out, errs: c.Errs, started: true, engine: d.engine, color: "never"}
+	var o askedOptions
+	if err := json.Unmarshal(c.Options, &o); err != nil {
+		return daemon.Exit{Code: a.exit(fmt.Errorf("the daemon does not understand the options: %w", err))}
+	}
+	a.inet, a.inet6, a.json, a.pretty, a.numeric, a.oneline = o.Inet, o.Inet6, o.JSON, o.Pretty, o.Numeric, o.Oneline
+	a.uid = &o.UID
+	if o.Colourful {
+		a.color = "always"
+	}
+	a.snapshot = d.m.FIB().Snapshot()
+	if err := d.stale(); err != nil && c.Verb != "monitor" && c.Verb != "audit" {
+		a.warn([]string{fmt.Sprintf("the daemon answers from generation %d: %v", a.snapshot.Generation(), err)})
+	}
+	e := daemon.Exit{Generation: a.snapshot.Generation()}
+	e.Code = a.exit(d.run(ctx, a, c, &o))
+	return e
+}
+
+func (d *served) run(ctx context.Context, a *app, c *daemon.Call, o *askedOptions) error {
+	switch c.Verb {
+	case "get":
+		if c.Input {
+			return a.batchFrom(ctx, c.In, o.Batch)
+		}
+		return a.get(ctx, c.Words)
+	case "explain":
+		return a.explain(ctx, c.Words)
+	case "state save":
+		return a.stateSave(ctx, "-", iproute.StateOptions{Gzip: o.Gzip})
+	case "audit":
+		return a.audit(ctx, d.m)
+	}
+	return fmt.Errorf("the daemon does not know %q: it may be older than what asks", c.Verb)
+}
