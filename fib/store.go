@@ -49,6 +49,7 @@ type leaf struct {
 	// bySrc are the IPv6 source-specific lists, longest source prefix first (D8).
 	bySrc []srcList
 	lost  lostness
+	born  uint32 // counts what was stored; an index with the same has been in use all the time
 }
 
 type srcList struct {
@@ -83,6 +84,7 @@ type intern struct {
 	freeLeaf  []uint32
 	buf       []byte
 	epoch     uint64
+	births    uint32   // leaves stored so far
 	fresh     []uint32 // leaves set by the running transaction
 	realms    int      // leaves in use that hold a leg with a realm
 	lost      int      // leaves in use that are, or may be, lost (D8)
@@ -318,6 +320,8 @@ func (in *intern) leaf(pages *leafPages, l *leaf) uint32 {
 		in.leafRefs = append(in.leafRefs, 0)
 	}
 	in.leafIDs[string(in.buf)] = i
+	in.births++
+	l.born = in.births
 	l.each(func(a *alias) { in.aliasRecs[a.id].refs++ })
 	if len(l.plain) == 1 && len(l.bySrc) == 0 {
 		in.aliasRecs[l.plain[0].id].single = i + 1

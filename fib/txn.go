@@ -284,7 +284,7 @@ func (l *leaf) swap(changed map[uint32]*alias) *leaf {
 		}
 		return out
 	}
-	n := &leaf{plain: list(l.plain), lost: l.lost}
+	n := &leaf{plain: list(l.plain), lost: l.lost, born: l.born}
 	for _, s := range l.bySrc {
 		n.bySrc = append(n.bySrc, srcList{s.src, list(s.list)})
 	}
