@@ -41,6 +41,13 @@ type Report struct {
 	counts map[Unknown]int
 }
 
+// Met counts u, if there is a report at all.
+func (r *Report) Met(u Unknown) {
+	if r != nil {
+		r.add(u)
+	}
+}
+
 func (r *Report) add(u Unknown) {
 	if r.counts == nil {
 		r.counts = map[Unknown]int{}
