@@ -158,7 +158,7 @@ func (t *comparedTable) settle() {
 		return
 	}
 	defer func() { t.routes, t.shown, t.began = t.routes[:0], t.shown[:0], false }()
-	for t.more && compareDumped(t.k.fam, t.ours.p, t.at) < 0 {
+	for t.more && CompareDumped(t.k.fam, t.ours.p, t.at) < 0 {
 		t.missed()
 		t.advance()
 	}

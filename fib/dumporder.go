@@ -6,11 +6,11 @@ import (
 	"net/netip"
 )
 
-// compareDumped is the order in which a kernel's dump of one table shows prefixes. An
+// CompareDumped is the order in which a kernel's dump of one table shows prefixes. An
 // IPv4 trie is gone through by network address, and of those with one address the
 // longest prefix comes first; an IPv6 tree from its leaves to its root, so that a
 // prefix comes after all that it contains.
-func compareDumped(f Family, a, b netip.Prefix) int {
+func CompareDumped(f Family, a, b netip.Prefix) int {
 	if f == Inet6 {
 		switch {
 		case a.Bits() < b.Bits() && a.Contains(b.Addr()):

@@ -21,6 +21,12 @@
 // # What it needs
 //
 // Linux 4.20 or newer, for dumps filtered by the kernel. Reading needs no
-// privilege; entering another namespace and exporting do. On other systems every function
-// returns an error that wraps errors.ErrUnsupported.
+// privilege; entering another namespace and exporting do.
+//
+// On FreeBSD 14 or newer, of 64 bits, Load, Scan and Mirror read the network stack that
+// the process is in: FIB 0 as table main, FIB n as table n (from 253 on, 65536 + n). That
+// is for reading, saving and looking at tables. How FreeBSD decides is not modelled: a
+// FIB answers as Linux with these tables would.
+//
+// All else, and all on other systems, returns an error that wraps errors.ErrUnsupported.
 package ksync

@@ -15,14 +15,6 @@ func unsupported(what string) error {
 	return fmt.Errorf("%s on %s: %w (read a captured state instead)", what, runtime.GOOS, errors.ErrUnsupported)
 }
 
-// Load needs Linux.
-func Load(context.Context, Options) (*fib.FIB, error) { return nil, unsupported("load a namespace") }
-
-// Scan needs Linux.
-func Scan(context.Context, Options) (fib.State, Report, error) {
-	return fib.State{}, Report{}, unsupported("scan a namespace")
-}
-
 // Querier needs Linux.
 type Querier struct{}
 
@@ -48,8 +40,4 @@ func (*Querier) GetBatch([]fib.Flow, uint32, func(int, *Reply, fib.Errno)) error
 // Verify needs Linux.
 func Verify(context.Context, VerifyOptions) (VerifyReport, error) {
 	return VerifyReport{}, unsupported("verify a namespace")
-}
-
-func openMirrorSource(context.Context, *MirrorOptions) (source, error) {
-	return nil, unsupported("mirror a namespace")
 }

@@ -22,6 +22,10 @@ type applier struct {
 func (a *applier) apply(e *event) error {
 	a.seen[e.kind]++
 	a.m.drift.explain(e)
+	if e.vague {
+		a.vague(e)
+		return nil
+	}
 	var err error
 	switch e.kind {
 	case eventRoute:
@@ -50,6 +54,16 @@ func (a *applier) apply(e *event) error {
 		a.derives = true
 	}
 	return nil
+}
+
+// vague puts in doubt what an event is about without saying how it is now.
+func (a *applier) vague(e *event) {
+	switch {
+	case e.kind != eventRoute:
+		a.d.all("change")
+	case a.m.follows(e.route.Table):
+		a.d.prefix(e.route.Family(), fib.TablePrefix{Table: e.route.Table, Dst: e.route.Dst})
+	}
 }
 
 // follows reports whether the mirror follows routes of a table.

@@ -91,6 +91,9 @@ type event struct {
 	kind  eventKind
 	gone  bool
 	flags fib.AddFlags // of a route that is not gone
+	// vague: it only tells that there is something to look at. Of a route, table and
+	// destination count, of anything else nothing.
+	vague bool
 
 	link      fib.Link
 	address   fib.Address

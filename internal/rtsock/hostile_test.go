@@ -84,6 +84,25 @@ message 99 value type (99): 1 times
 `, rep.String())
 }
 
+func TestQueueDrops(t *testing.T) {
+	entry := func(proto uint32, drops uint64) []byte {
+		b := make([]byte, netisrLen)
+		le.PutUint32(b, netisrLen)
+		le.PutUint32(b[8:], proto)
+		le.PutUint64(b[40:], 11)
+		le.PutUint64(b[48:], drops)
+		le.PutUint64(b[56:], 12)
+		return b
+	}
+	n, err := QueueDrops(append(append(entry(netisrRoute, 3), entry(1, 5)...), entry(netisrRoute, 4)...))
+	require.NoError(t, err)
+	assert.EqualValues(t, 7, n)
+	for _, b := range [][]byte{make([]byte, netisrLen), entry(3, 1)[:127]} {
+		_, err := QueueDrops(b)
+		assert.Error(t, err)
+	}
+}
+
 // Every cut of every message is taken or refused, never more.
 func TestCutMessages(t *testing.T) {
 	for _, file := range []string{"links", "routes4", "routes6", "old", "events"} {
