@@ -1,16 +1,13 @@
 package ksync
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"log/slog"
 	"maps"
-	"net/netip"
 	"reflect"
 	"slices"
-	"time"
 
 	"github.com/fibula-net/fibula/fib"
 )
@@ -414,95 +411,4 @@ func (m *Mirrored) differs(s *fib.Snapshot, st *fib.State) (string, []ObjectDiff
 		what = polledSurroundings
 	}
 	return what, list
-}
-
-// carrierWait is how long a kernel may take to act on a change of carrier, and to
-// announce that, after it shows.
-const carrierWait = 3 * time.Second
-
-// pendingCarrier overlooks changes of carrier that are yet to be announced: the flags of a
-// link show them before the kernel draws any consequence.
-func (m *Mirrored) pendingCarrier(ours, theirs *fib.State) {
-	const carrier = fib.LinkRunning | fib.LinkLowerUp
-	since := map[int32]time.Time{}
-	for i := range theirs.Links {
-		for j := range ours.Links {
-			a, b := &ours.Links[j], &theirs.Links[i]
-			if a.Index != b.Index || !a.Up() || !b.Up() || (a.Flags^b.Flags)&carrier == 0 {
-				continue
-			}
-			at, ok := m.carrier[a.Index]
-			if !ok {
-				at = m.now()
-			}
-			if since[a.Index] = at; m.now().Sub(at) < carrierWait {
-				b.Flags = b.Flags&^carrier | a.Flags&carrier
-			}
-		}
-	}
-	m.carrier = since
-}
-
-// plain is a state as it is compared: without routes, modes and neighbours, without
-// lifetimes, which run down, and what no dump shows; in one order.
-func plain(st *fib.State) fib.State {
-	c := fib.State{Kernel: st.Kernel, Sysctls: st.Sysctls, Links: slices.Clone(st.Links), Rules: slices.Clone(st.Rules)}
-	for i := range c.Links {
-		if len(c.Links[i].Groups4) == 0 {
-			c.Links[i].Groups4 = nil
-		}
-		for _, v4 := range [...]bool{true, false} {
-			for _, a := range st.Addresses {
-				if a.Link == c.Links[i].Index && a.Local.Is4() == v4 {
-					a.ValidLft, a.PreferredLft = 0, 0
-					c.Addresses = append(c.Addresses, a)
-				}
-			}
-		}
-	}
-	c.Nexthops = slices.Clone(st.Nexthops)
-	slices.SortFunc(c.Nexthops, func(a, b fib.NexthopObject) int { return cmp.Compare(a.ID, b.ID) })
-	for i := range c.Nexthops {
-		o := &c.Nexthops[i]
-		o.Source = netip.Addr{}
-		o.Nexthop.Flags &= fib.FlagOnlink
-		o.Nexthop.Scope, o.Nexthop.ScopeSet = 0, false
-		if len(o.Group) == 0 {
-			o.Group = nil
-		}
-		if len(o.Buckets) == 0 {
-			o.Buckets = nil
-		}
-	}
-	c.AddrLabels = slices.Clone(st.AddrLabels)
-	slices.SortFunc(c.AddrLabels, func(a, b fib.AddrLabel) int {
-		return cmp.Or(cmp.Compare(b.Prefix.Bits(), a.Prefix.Bits()), a.Prefix.Compare(b.Prefix), cmp.Compare(a.Link, b.Link))
-	})
-	if len(c.Rules) == 0 {
-		c.Rules = nil
-	}
-	return c
-}
-
-// sameNeighbours brings the neighbours to what the kernel has.
-func sameNeighbours(tx *fib.Txn, list []fib.Neighbour) error {
-	type key struct {
-		link int32
-		addr netip.Addr
-	}
-	there := make(map[key]bool, len(list))
-	for _, n := range list {
-		there[key{n.Link, n.Addr}] = true
-		if err := tx.SetNeighbour(n); err != nil && !errors.Is(err, fib.ENODEV) {
-			return err
-		}
-	}
-	for n := range tx.Snapshot().Neighbours() {
-		if !there[key{n.Link, n.Addr}] {
-			if err := tx.DeleteNeighbour(n.Link, n.Addr); err != nil {
-				return err
-			}
-		}
-	}
-	return nil
 }
