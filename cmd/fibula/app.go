@@ -268,7 +268,7 @@ flows as the kernel does.`,
 	complete("engine", engineNames()...)
 	complete("color", colours...)
 	_ = root.RegisterFlagCompletionFunc("netns", completeNetns)
-	root.AddCommand(a.getCommand(), a.explainCommand(), a.stateCommand(), a.verifyCommand(), a.mirrorCommand(), a.auditCommand(), a.syncCommand(), a.demoCommand(), a.benchCommand(), a.versionCommand(), a.gendocsCommand())
+	root.AddCommand(a.getCommand(), a.explainCommand(), a.stateCommand(), a.verifyCommand(), a.mirrorCommand(), a.auditCommand(), a.monitorCommand(), a.syncCommand(), a.demoCommand(), a.benchCommand(), a.versionCommand(), a.gendocsCommand())
 	root.InitDefaultCompletionCmd()
 	for _, c := range root.Commands() {
 		if c.Name() == "completion" {

@@ -23,7 +23,7 @@ func main() {
 func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	a := &app{in: stdin, out: stdout, errs: stderr}
 	root := a.command()
-	root.SetArgs(negativeWords(args))
+	root.SetArgs(negativeWords(likeIPMonitor(args)))
 	root.SetIn(stdin)
 	root.SetOut(stdout)
 	root.SetErr(stderr)

@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/fibula-net/fibula/fib"
+	"github.com/fibula-net/fibula/internal/daemon"
 	"github.com/fibula-net/fibula/ksync"
 )
 
@@ -21,6 +22,8 @@ type mirroring struct {
 	tables []string
 	every  time.Duration
 	opt    ksync.MirrorOptions
+	// journal is that of the FIB, once there is one.
+	journal *daemon.Journal
 	// spoil changes the FIB behind the mirror's back, so that a test sees it noticed.
 	spoil func(*fib.FIB)
 }
@@ -52,7 +55,10 @@ func (m *mirroring) prepare(verb string) error {
 
 // start makes a FIB equal to the namespace.
 func (m *mirroring) start(ctx context.Context) (*ksync.Mirrored, error) {
-	mirror, err := ksync.Mirror(ctx, fib.New(m.a.fibConfig()), m.opt)
+	f := fib.New(m.a.fibConfig())
+	m.journal = daemon.NewJournal(f)
+	m.opt.Changed = m.journal.Note
+	mirror, err := ksync.Mirror(ctx, f, m.opt)
 	if err != nil {
 		return nil, m.a.liveError(err)
 	}

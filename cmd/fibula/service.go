@@ -87,7 +87,7 @@ func (s *service) run(ctx context.Context, m *mirroring) error {
 	}
 	defer mirror.Close()
 	names := a.namesOnce()
-	answers := &served{m: mirror, engine: a.engine}
+	answers := &served{m: mirror, engine: a.engine, journal: m.journal}
 	d := daemon.New(mirror, daemon.Options{
 		Socket: s.socket, Handler: answers.handle, Listen: s.listen, MaxAge: s.maxAge, Logger: log, Notifier: daemon.NotifierFromEnv(),
 		Version: versionOf(debug.ReadBuildInfo()).String(), TableName: tableLabel(names), ProtocolName: protocolLabel(names), Reloads: hup,

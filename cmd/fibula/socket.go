@@ -73,7 +73,7 @@ type served struct {
 	m       daemon.Mirror
 	engine  string
 	stale   func() error // why answers may be out of date, if they may
-	monitor func(context.Context, *app, *daemon.Call) error
+	journal *daemon.Journal
 }
 
 // handle runs what one client asks for.
@@ -108,6 +108,10 @@ func (d *served) run(ctx context.Context, a *app, c *daemon.Call, o *askedOption
 		return a.explain(ctx, c.Words)
 	case "state save":
 		return a.stateSave(ctx, "-", iproute.StateOptions{Gzip: o.Gzip})
+	case "monitor":
+		w := d.journal.Follow()
+		defer w.Close()
+		return a.follow(ctx, w, o.Timestamps)
 	case "audit":
 		return a.audit(ctx, d.m)
 	}
