@@ -78,8 +78,10 @@ func (s *service) logger() *slog.Logger {
 func (s *service) run(ctx context.Context, m *mirroring) error {
 	a, log := s.a, s.logger()
 	hup := make(chan os.Signal, 1)
-	signal.Notify(hup, reloadSignals...)
-	defer signal.Stop(hup)
+	if len(reloadSignals) > 0 { // none would mean all
+		signal.Notify(hup, reloadSignals...)
+		defer signal.Stop(hup)
+	}
 	m.opt.Logger = log
 	mirror, err := m.start(ctx)
 	if err != nil {
@@ -87,7 +89,7 @@ func (s *service) run(ctx context.Context, m *mirroring) error {
 	}
 	defer mirror.Close()
 	names := a.namesOnce()
-	answers := &served{m: mirror, engine: a.engine, journal: m.journal}
+	answers := &served{m: mirror, engine: a.engine, journal: m.journal, heavy: make(chan struct{}, 1)}
 	d := daemon.New(mirror, daemon.Options{
 		Socket: s.socket, Handler: answers.handle, Listen: s.listen, MaxAge: s.maxAge, Logger: log, Notifier: daemon.NotifierFromEnv(),
 		Version: versionOf(debug.ReadBuildInfo()).String(), TableName: tableLabel(names), ProtocolName: protocolLabel(names), Reloads: hup,

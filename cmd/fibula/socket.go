@@ -74,6 +74,7 @@ type served struct {
 	engine  string
 	stale   func() error // why answers may be out of date, if they may
 	journal *daemon.Journal
+	heavy   chan struct{} // held by the one call that costs as much as the tables
 }
 
 // handle runs what one client asks for.
@@ -107,13 +108,34 @@ func (d *served) run(ctx context.Context, a *app, c *daemon.Call, o *askedOption
 	case "explain":
 		return a.explain(ctx, c.Words)
 	case "state save":
+		release, err := d.alone(ctx)
+		if err != nil {
+			return err
+		}
+		defer release()
 		return a.stateSave(ctx, "-", iproute.StateOptions{Gzip: o.Gzip})
 	case "monitor":
 		w := d.journal.Follow()
 		defer w.Close()
 		return a.follow(ctx, w, o.Timestamps)
 	case "audit":
+		release, err := d.alone(ctx)
+		if err != nil {
+			return err
+		}
+		defer release()
 		return a.audit(ctx, d.m)
 	}
 	return fmt.Errorf("the daemon does not know %q: it may be older than what asks", c.Verb)
+}
+
+// alone waits until no other heavy call runs, so that many clients need no more memory
+// than one.
+func (d *served) alone(ctx context.Context) (release func(), err error) {
+	select {
+	case d.heavy <- struct{}{}:
+		return func() { <-d.heavy }, nil
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
 }

@@ -74,7 +74,9 @@ func TestMetricsCountWhatTheKernelHas(t *testing.T) {
 		"addr add 2001:db8::1/64 dev d0 nodad", "route add 2001:db8:8::/48 nexthop via 2001:db8::2 nexthop via 2001:db8::3")
 	ns.Settle()
 	m := mirrorOf(t, ns, ksync.MirrorOptions{})
-	base, d, stop := running(t, m, Options{Version: "v1.2", TableName: func(id fib.TableID) string {
+	ops := NewOperations()
+	ops.Count("add", "route", "EEXIST", 3)
+	base, d, stop := running(t, m, Options{Version: "v1.2", Metrics: []Collector{ops}, TableName: func(id fib.TableID) string {
 		if id == fib.TableMain {
 			return "main"
 		}
@@ -88,7 +90,7 @@ func TestMetricsCountWhatTheKernelHas(t *testing.T) {
 		`fibula_routes{family="inet",protocol="4",table="main",type="unicast"} 2`, `fibula_routes{family="inet",protocol="3",table="main",type="unicast"} 1`,
 		`fibula_routes{family="inet",protocol="3",table="main",type="blackhole"} 1`, `fibula_routes{family="inet6",protocol="3",table="main",type="unicast"} 1`,
 		`fibula_rules{family="inet"} 4`, `fibula_rules{family="inet6"} 2`, "fibula_nexthops 2", "fibula_links 3", "fibula_netlink_overruns_total 0", `fibula_resync_total{reason="start"} 1`,
-		"fibula_audits_total 1", "fibula_audit_mismatch_total 0", "fibula_drift_total 0", "fibula_mirror_lockstep 1", `fibula_build_info{version="v1.2"} 1`, `fibula_memory_bytes{class="heap"} `,
+		"fibula_audits_total 1", `fibula_operations_total{object="route",op="add",result="EEXIST"} 3`, "fibula_audit_mismatch_total 0", "fibula_drift_total 0", "fibula_mirror_lockstep 1", `fibula_build_info{version="v1.2"} 1`, `fibula_memory_bytes{class="heap"} `,
 		"fibula_mirror_age_seconds ", "fibula_mirror_lag_seconds ", "fibula_generation ",
 	} {
 		assert.Contains(t, text, "\n"+line)
@@ -128,7 +130,7 @@ func TestRoutesAreCountedSeldom(t *testing.T) {
 func TestHealthIsLostAndFound(t *testing.T) {
 	ns := netnstest.New(t, netnstest.Quiet, netnstest.LoUp)
 	m := mirrorOf(t, ns, ksync.MirrorOptions{Poll: time.Hour})
-	base, d, stop := running(t, m, Options{MaxAge: time.Millisecond})
+	base, d, _ := running(t, m, Options{MaxAge: time.Millisecond})
 	for m.Age() <= time.Millisecond { // nothing is looked at for an hour, so it grows
 		runtime.Gosched()
 	}
@@ -139,7 +141,7 @@ func TestHealthIsLostAndFound(t *testing.T) {
 	assert.Contains(t, text, "\nfibula_mirror_lockstep 0\n")
 	m.Close()
 	assert.ErrorContains(t, d.Health(), "the mirror has ended")
-	assert.ErrorIs(t, stop(), net.ErrClosed, "a daemon ends with its mirror")
+	assert.ErrorIs(t, New(m, Options{}).Run(t.Context()), net.ErrClosed, "a daemon ends with its mirror")
 }
 
 // manager is a service manager's socket.
