@@ -139,7 +139,11 @@ func (d *Daemon) Run(ctx context.Context) (err error) {
 	})
 	gen := d.m.FIB().Snapshot().Generation()
 	d.told(d.opt.Notifier.Ready(fmt.Sprintf("equal to the kernel at generation %d", gen)))
-	d.log.Info("ready", slog.Uint64("generation", gen), slog.String("socket", d.opt.Socket), slog.Any("listen", addr))
+	at := ""
+	if addr != nil {
+		at = addr.String()
+	}
+	d.log.Info("ready", slog.Uint64("generation", gen), slog.String("socket", d.opt.Socket), slog.String("listen", at))
 	if d.opt.Ready != nil {
 		d.opt.Ready(addr)
 	}
