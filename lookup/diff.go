@@ -20,7 +20,7 @@ type DiffTable interface {
 	// Diff yields what differs from an older table, in any order. An index that both tables have
 	// under a prefix counts as different as well where same says so; but of versions that
 	// one was made from the other by few changes, same is asked about few prefixes only, those
-	// that a change came near. ok is false, and nothing yielded, if older is of another kind.
+	// that a change came near. ok is false, and nothing yielded, if older is of another kind or has another past.
 	Diff(older Table, same func(Index) bool, yield func(Change) bool) (ok bool)
 }
 

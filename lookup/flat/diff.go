@@ -12,7 +12,7 @@ var _ lookup.DiffTable = (*Table)(nil)
 // it costs the paths of the changes between them.
 func (t *Table) Diff(older lookup.Table, same func(lookup.Index) bool, yield func(lookup.Change) bool) bool {
 	o, ok := older.(*Table)
-	if !ok {
+	if !ok || t.line != o.line { // what they have in common does not tell what became of a prefix between
 		return false
 	}
 	if t.under != nil || o.under != nil {

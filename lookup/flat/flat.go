@@ -114,6 +114,7 @@ type Table struct {
 	under              *Table  // what a shared table differs from (shared.go); nil: it stands alone
 	diff               *Table  // and how; its own trees are empty
 	over4, over6       *spread // nil: no difference
+	line               uint64  // of versions that were made by single changes from one another
 
 	// default4 is 0.0.0.0/0, which the arrays leave out: it would be all over them.
 	default4 lookup.Match

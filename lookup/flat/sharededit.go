@@ -86,6 +86,7 @@ func (e *Editor) Share(other *Editor) bool {
 		other.refer(under, under.fresh().edit())
 	}
 	t.four, t.six, t.long = nil, nil, nil
+	t.line = epochs.Add(1)
 	t.forget()
 	e.refer(under, diff)
 	e.changes, e.changes6 = nil, nil
@@ -152,13 +153,14 @@ func (e *Editor) detach() {
 		alone.Insert(p, i)
 	}
 	*e = *alone
+	e.next.line = epochs.Add(1)
 }
 
 func (e *Editor) insertShared(p netip.Prefix, i lookup.Index) (old lookup.Index, replaced bool) {
 	old, replaced = e.next.Get(p)
-	if below, ok := e.next.under.Get(p); ok && below == i {
-		e.diff.Delete(p)
-	} else {
+	// What came back stays among the differences, for Diff: its index may mean another thing by now.
+	_, other := e.diff.Get(p)
+	if below, ok := e.next.under.Get(p); other || !ok || below != i {
 		e.diff.Insert(p, i)
 	}
 	e.noteShared(p, i, true)
