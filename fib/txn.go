@@ -30,6 +30,7 @@ type Txn struct {
 	loaded4   bool              // an IPv4 route was loaded, so that a scope may be in doubt (B30)
 	maybeLost []routeKey        // loaded nodes of source-specific routes, to be looked at when all is loaded (D8)
 	recheck   map[routeKey]bool // loaded legs whose scope waits for the tables (B30)
+	alone     map[tableKey]int  // prefixes that large tables had when they were like no other
 }
 
 // ownedParts marks the parts of s that are no longer shared with base.
