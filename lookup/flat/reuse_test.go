@@ -40,3 +40,26 @@ func TestSharedDiffAsksAboutWhatCameBack(t *testing.T) {
 	require.Equal(t, 1, changed(false))
 	require.Equal(t, 1, changed(true))
 }
+
+// TestCrowdedDifferencesStandAlone: where a short prefix differs above many that do not, each change would make all of
+// that part anew.
+func TestCrowdedDifferencesStandAlone(t *testing.T) {
+	engine := Engine{Direct4: 1 << 20}
+	build := func(of uint32) *Editor {
+		e := engine.New().(*Table).edit()
+		e.Insert(netip.MustParsePrefix("10.0.0.0/8"), of)
+		for i := range uint32(2 * crowded) {
+			e.Insert(netip.PrefixFrom(netip.AddrFrom4([4]byte{10, byte(i >> 7), byte(i << 1), 0}), 24), 7)
+		}
+		return e
+	}
+	a, b := build(1), build(2)
+	require.True(t, b.Share(a))
+	next := b.table()
+	require.Nil(t, next.under)
+	require.Equal(t, collect(build(2).table()), collect(next))
+	m, ok := next.Lookup(netip.MustParseAddr("10.0.1.1"))
+	require.True(t, ok)
+	require.Equal(t, lookup.Match{Index: 2, Bits: 8}, m)
+	require.NotNil(t, a.table().under)
+}

@@ -12,7 +12,8 @@ import (
 // and of the differences: a small table of what is other or gone. Lists of ranges compiled
 // from them, one for each /8, say for which addresses the answer is another one.
 //
-// Changes only add to the differences. A table that has too many stands alone again.
+// Changes only add to the differences. A table that has too many stands alone again, and one where so much has to be
+// told apart in a /8 that each change there would be slow.
 
 // gone in the table of differences is what the other table alone has.
 const gone = NoMatch
@@ -126,6 +127,21 @@ func (s *spread) at(key uint64) lookup.Match {
 
 // blockShift is that of the blocks of a /8.
 const blockShift = 64 - spreadBits - 12
+
+// crowded is from how many ranges on a part of the differences costs a change too much.
+const crowded = 4096
+
+func (s *spread) crowded() bool {
+	if s == nil {
+		return false
+	}
+	for _, r := range s {
+		if r != nil && len(r.answers) > crowded {
+			return true
+		}
+	}
+	return false
+}
 
 // markDifferences makes the set of the blocks in which anything is not the same.
 func (r *ranges) markDifferences() {

@@ -212,6 +212,10 @@ func (e *Editor) publishShared() *Table {
 			table.small6, table.mid6, table.direct6, table.version6 = under.small6, under.mid6, under.direct6, under.version6
 		}
 	}
+	if table.over4.crowded() || table.over6.crowded() {
+		e.detach()
+		return e.table()
+	}
 	e.next = table
 	e.next.diff = &e.diff.next
 	e.settled()
