@@ -41,6 +41,9 @@ type fanLeg struct {
 // for the rest.
 const readyLeaves = 1 << 16
 
+// readyLegs bounds the legs of a ready answer: a Ref counts no further.
+const readyLegs = 1 << 16
+
 // Destinations for which ready answers are worked out: hosts as any others.
 var (
 	anyHost4 = netip.AddrFrom4([4]byte{192, 0, 2, 1})
@@ -84,7 +87,7 @@ func (s *Snapshot) readyFor(l *leaf) *ready {
 	} else {
 		ok = s.ready6(l, r)
 	}
-	if !ok {
+	if !ok || r.fan != nil && len(r.fan.legs) > readyLegs {
 		return nil
 	}
 	return r
