@@ -111,7 +111,8 @@ func (d *direct6) alloc(units int) (at uint32, ok bool) {
 		d.free[units] = free[:len(free)-1]
 		return free[len(free)-1], true
 	}
-	if need := (d.used + units) * unitWords; need > len(d.arena) {
+	// A word stays free, since vectors read words where codes are halves.
+	if need := (d.used+units)*unitWords + 1; need > len(d.arena) {
 		if !d.grows {
 			return 0, false
 		}
