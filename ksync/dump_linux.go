@@ -32,6 +32,24 @@ func (c *conn) dump(ctx context.Context, d rtnl.Dump, buf []byte, fn func(rtnl.M
 	}
 }
 
+// spoils reports whether an error of a dump leaves the connection useless.
+func spoils(err error) bool {
+	var refused *kernelError
+	return err != nil && !errors.Is(err, errInterrupted) && !errors.As(err, &refused)
+}
+
+// redial replaces a connection that is of no more use. The old one is closed last: its
+// number must not become another file's while somebody may still use it.
+func (s *scan) redial(ns NetNS) error {
+	c, err := dialIn(ns)
+	if err != nil {
+		return err
+	}
+	s.conn.close()
+	s.conn = c
+	return nil
+}
+
 func (c *conn) request(d rtnl.Dump) (err error) {
 	if c.out, err = rtnl.AppendDump(c.out[:0], c.nextSeq(), d); err != nil {
 		return err

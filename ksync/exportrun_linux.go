@@ -3,6 +3,7 @@ package ksync
 import (
 	"context"
 	"errors"
+	"fmt"
 	"iter"
 	"log/slog"
 	"time"
@@ -55,21 +56,10 @@ func Export(ctx context.Context, src Source, opt ExportOptions) error {
 	if opt.Grace > 0 {
 		x.pruneAt = time.Now().Add(opt.Grace)
 	}
-	if err := x.everything(ctx); err != nil {
-		return exceptEnd(ctx, err)
+	if err := x.everything(ctx); err != nil && ctx.Err() == nil {
+		return err
 	}
-	if err := x.loop(ctx); err != nil {
-		return exceptEnd(ctx, err)
-	}
-	return nil
-}
-
-// exceptEnd is err but for the end of ctx.
-func exceptEnd(ctx context.Context, err error) error {
-	if ctx.Err() != nil && errors.Is(err, ctx.Err()) {
-		return nil
-	}
-	return err
+	return x.loop(ctx)
 }
 
 // exporting is an export that runs.
@@ -131,7 +121,10 @@ func (x *exporting) leave(ctx context.Context) error {
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), withdrawTime)
 	defer cancel()
-	_, err := x.Withdraw(ctx)
+	r, err := x.Withdraw(ctx)
+	if err == nil && r.Failed > 0 {
+		err = fmt.Errorf("%d objects could not be withdrawn, such as: %v", r.Failed, r.Failures[0])
+	}
 	return err
 }
 
@@ -141,7 +134,10 @@ func (x *exporting) reload() {
 		x.refuse(err)
 		return
 	}
-	x.before, x.want, x.all = x.want, s, true
+	if x.before == nil { // else want was not accepted yet
+		x.before = x.want
+	}
+	x.want, x.all = s, true
 	x.notBefore = time.Time{}
 }
 
@@ -300,14 +296,14 @@ func (x *exporting) objects(ctx context.Context, port uint32) error {
 	if x.desired == nil {
 		return nil
 	}
-	actual, err := x.look(ctx)
-	if err != nil {
-		return err
-	}
 	d := *x.desired
 	d.Owner.Tables = nil
 	if d.Owner.Rules.IsZero() && d.Owner.Nexthops.IsZero() {
 		return nil
+	}
+	actual, err := x.look(ctx)
+	if err != nil {
+		return x.later(err)
 	}
 	p, err := plan.New(d, *actual)
 	if err != nil {
@@ -319,10 +315,27 @@ func (x *exporting) objects(ctx context.Context, port uint32) error {
 	}
 	var r ExportReport
 	err = x.w.do(ctx, skipping(p.Ops(), func(op *plan.Op) bool { return op.Verb != plan.Delete && !x.note(op.Name(), port) }), &r, x.opt.Result)
+	return x.mended(&r, err)
+}
+
+// later leaves what a change in the middle of a look prevented to a whole comparison.
+func (x *exporting) later(err error) error {
+	if errors.Is(err, errInterrupted) || errors.Is(err, errLost) || errors.Is(err, ErrChanging) {
+		x.all = true
+		return nil
+	}
+	return err
+}
+
+// mended tells of repairs. What was refused, or is another's now, is tried again later.
+func (x *exporting) mended(r *ExportReport, err error) error {
 	if r.Done > 0 {
 		x.event(ExportEvent{Kind: ExportRepaired, Times: r.Done})
 	}
-	return err
+	if (r.Failed > 0 || len(r.Conflicts) > 0) && x.retryAt.IsZero() {
+		x.retryAt = time.Now().Add(x.retryWait)
+	}
+	return x.later(err)
 }
 
 // mend restores routes from what was heard of them, without a look at the table.
@@ -333,13 +346,7 @@ func (x *exporting) mend(ctx context.Context, lost map[routeKey]heard) error {
 	}
 	var r ExportReport
 	err := x.w.do(ctx, x.repairs(lost), &r, x.opt.Result)
-	if r.Done > 0 {
-		x.event(ExportEvent{Kind: ExportRepaired, Times: r.Done})
-	}
-	if r.Failed > 0 {
-		x.retryAt = time.Now().Add(x.retryWait)
-	}
-	return err
+	return x.mended(&r, err)
 }
 
 func (x *exporting) repairs(lost map[routeKey]heard) iter.Seq[plan.Op] {
@@ -349,6 +356,9 @@ func (x *exporting) repairs(lost map[routeKey]heard) iter.Seq[plan.Op] {
 			op, ok := x.repair(wants, &h)
 			switch {
 			case !ok:
+				if h.deleted && len(wants) > 0 {
+					x.note(k.String(), h.port)
+				}
 				continue
 			case op.Verb != plan.Delete && !x.note(k.String(), h.port):
 				continue
@@ -368,10 +378,12 @@ func (x *exporting) repair(wants []fib.Route, h *heard) (op plan.Op, ok bool) {
 	case h.deleted && len(wants) == 0:
 		return op, false
 	case h.deleted && len(wants) == 1:
-		op.Verb, op.Route = plan.Add, &wants[0]
-		if wants[0].Family() == fib.Inet6 && len(wants[0].Nexthops) > 1 { // perhaps one leg of them (F5)
-			op.Verb = plan.Replace
+		if wants[0].Family() == fib.Inet6 && len(wants[0].Nexthops) > 1 {
+			// Perhaps one leg of them (F5). To replace what is left could hit another's route.
+			x.all = true
+			return op, false
 		}
+		op.Verb, op.Route = plan.Add, &wants[0]
 	case len(wants) == 1 && plan.SameRoute(&h.route, &wants[0]) && !h.several:
 		return op, false
 	case h.route.Protocol == x.opt.Owner.Protocol && len(wants) == 1 && alone && !h.several:

@@ -269,11 +269,12 @@ func TestGraceAddsFirstAndPrunesLater(t *testing.T) {
 	ns, d0 := exportNS(t)
 	leg := fib.Nexthop{Link: d0, Gateway: addr("10.0.0.9"), Weight: 1}
 	ns.IP("route add 99.0.0.0/8 dev d0 table 100 proto 99") // a leftover
-	x := export(t, ns, Fixed(manyRoutes(t, 5, leg)), ExportOptions{Grace: time.Second})
+	x := export(t, ns, Fixed(manyRoutes(t, 5, leg)), ExportOptions{Grace: time.Hour, Persist: true})
 	x.await(ExportSynced, nil)
 	assert.Equal(t, 6, countOf(ns, "route show table 100"))
-	x.await(ExportSynced, func(e *ExportEvent) bool { return e.Report.Counts[plan.Route].Deleted == 1 })
-	assert.Equal(t, 5, countOf(ns, "route show table 100"))
+	x.end()
+	x = export(t, ns, Fixed(manyRoutes(t, 5, leg)), ExportOptions{Grace: time.Millisecond})
+	waitCount(ns, "the leftover goes", "route show table 100", 5)
 	x.end()
 }
 

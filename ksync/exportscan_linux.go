@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"os"
 
 	"github.com/fibula-net/fibula/fib"
 	"github.com/fibula-net/fibula/internal/rtnl"
@@ -15,11 +16,14 @@ import (
 // is not safe for concurrent use.
 type Exporter struct {
 	opt   ExportOptions
+	ns    NetNS    // to enter it, whatever becomes of its name
+	pin   *os.File // nil: the process's own
 	scan  *scan
 	w     *writer
 	links []fib.Link // as last read
 
-	closed bool
+	spoiled bool // a dump ended in its middle
+	closed  bool
 }
 
 // OpenExporter opens an exporter in a namespace, and asks nothing yet. Errors: what
@@ -31,19 +35,30 @@ func OpenExporter(opt ExportOptions) (*Exporter, error) {
 	if p := opt.MaxDelete; p < -1 || p > 100 {
 		return nil, fmt.Errorf("at most %d%% may be deleted: give a percentage from 0 to 100", p)
 	}
-	s, err := newScan(&Options{NetNS: opt.NetNS})
-	if err != nil {
+	e := &Exporter{opt: opt}
+	if err := e.open(); err != nil {
+		e.Close()
 		return nil, err
 	}
-	if len(opt.Owner.Families) == 0 {
-		opt.Owner.Families = s.families // a kernel may have no IPv6
+	return e, nil
+}
+
+func (e *Exporter) open() (err error) {
+	if e.scan, err = newScan(&Options{NetNS: e.opt.NetNS}); err != nil {
+		return err
 	}
-	c, err := dialIn(opt.NetNS)
+	if len(e.opt.Owner.Families) == 0 {
+		e.opt.Owner.Families = e.scan.families // a kernel may have no IPv6
+	}
+	var c *conn
+	if e.ns, e.pin, err = e.opt.NetNS.pinned(); err == nil {
+		c, err = dialIn(e.ns)
+	}
 	if err != nil {
-		s.conn.close()
-		return nil, fmt.Errorf("%v: %w", opt.NetNS, err)
+		return fmt.Errorf("%v: %w", e.opt.NetNS, err)
 	}
-	return &Exporter{opt: opt, scan: s, w: newWriter(c)}, nil
+	e.w = newWriter(c)
+	return nil
 }
 
 // Close closes its sockets and leaves the kernel as it is. A second call does nothing.
@@ -52,8 +67,15 @@ func (e *Exporter) Close() {
 		return
 	}
 	e.closed = true
-	e.scan.conn.close()
-	e.w.close()
+	if e.scan != nil {
+		e.scan.conn.close()
+	}
+	if e.w != nil {
+		e.w.close()
+	}
+	if e.pin != nil {
+		e.pin.Close()
+	}
 }
 
 // Links returns the links of the namespace as it was last looked at.
@@ -64,6 +86,12 @@ func (e *Exporter) look(ctx context.Context) (*plan.Actual, error) {
 	var st fib.State
 	s := e.scan
 	s.report = Report{}
+	if e.spoiled {
+		if err := s.redial(e.ns); err != nil {
+			return nil, fmt.Errorf("%v: %w", e.opt.NetNS, err)
+		}
+		e.spoiled = false
+	}
 	for _, part := range [...]struct {
 		what string
 		read func() error
@@ -75,6 +103,7 @@ func (e *Exporter) look(ctx context.Context) (*plan.Actual, error) {
 		{"nexthops", func() error { return s.nexthops(ctx, &st) }},
 	} {
 		if err := part.read(); err != nil {
+			e.spoiled = spoils(err)
 			return nil, fmt.Errorf("read %s of %v: %w", part.what, e.opt.NetNS, err)
 		}
 	}
@@ -110,6 +139,7 @@ func (e *Exporter) routes(ctx context.Context, d rtnl.Dump) iter.Seq2[*fib.Route
 			on = yield(&r, nil)
 			return nil
 		})
+		e.spoiled = e.spoiled || spoils(err)
 		var k *kernelError
 		if errors.As(err, &k) && k.errno == fib.ENOENT {
 			err = nil // no such table

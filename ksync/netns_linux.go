@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"runtime"
+	"strconv"
 
 	"golang.org/x/sys/unix"
 
@@ -71,4 +72,14 @@ func (n NetNS) open() (*os.File, error) {
 		return nil, fmt.Errorf("there is no such process: %w", errno.ENOENT)
 	}
 	return nil, err
+}
+
+// pinned opens n and names it so that it can be entered whatever becomes of its name,
+// while the file is open; nil for the current namespace.
+func (n NetNS) pinned() (NetNS, *os.File, error) {
+	f, err := n.open()
+	if err != nil || f == nil {
+		return n, nil, err
+	}
+	return Path("/proc/self/fd/" + strconv.Itoa(int(f.Fd()))), f, nil
 }
