@@ -101,7 +101,7 @@ func (p *pace) spent(begin, end time.Time, useful bool) {
 	}
 	wait := max(p.least, (share-1)*end.Sub(begin))
 	wait <<= min(p.tries, 6)
-	p.next = end.Add(min(wait, longestWait))
+	p.next = end.Add(min(wait, max(longestWait, p.least)))
 }
 
 // add adds the doubts of o.

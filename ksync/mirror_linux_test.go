@@ -34,7 +34,7 @@ func TestMirrorFollows(t *testing.T) {
 		"nexthop add id 7 via 10.0.0.9 dev d0", "route add 10.7.0.0/16 nhid 7", "nexthop del id 7", "addr add 10.0.7.1/24 dev d0",
 		"link set p0 down", "link set p0 up", "addr del 10.0.0.1/24 dev d0", "link set d0 down", "link set d0 name x0", "rule del pref 50", "link set x0 up", "link del x0"} {
 		ns.IP(line)
-		if diff := sameAsKernel(t, m, Named(ns.Name())); diff != "" {
+		if diff := atRest(t, m, Named(ns.Name())); diff != "" {
 			t.Errorf("after %s:\n%s", line, diff)
 		}
 	}

@@ -9,6 +9,7 @@ import (
 	"runtime"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -28,6 +29,7 @@ type fake struct {
 	storms  int // how often restart fails
 	breaks  int // how often a dump is interrupted
 	gone    error
+	ill     error       // of looks at surroundings
 	during  func(*fake) // called in the middle of each look at routes, unlocked
 	looks   int
 	ready   chan struct{}
@@ -87,6 +89,11 @@ func (k *fake) restart() (bool, error) {
 }
 
 func (k *fake) surroundings(context.Context) (*fib.State, error) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.ill != nil {
+		return nil, k.ill
+	}
 	d := fib.DefaultSysctls()
 	return &fib.State{Sysctls: d, AddrLabels: fib.DefaultAddrLabels(), Links: []fib.Link{
 		{Index: 1, Name: "lo", Flags: fib.LinkUp | fib.LinkRunning | fib.LinkLowerUp | fib.LinkLoopback, MTU: 65536},
@@ -163,9 +170,13 @@ func (k *fake) lose() {
 }
 
 func fakeMirror(t *testing.T, k *fake) *Mirrored {
+	return fakeMirrorThat(t, k, MirrorOptions{MaxDelay: time.Millisecond, Poll: 5 * time.Millisecond})
+}
+
+func fakeMirrorThat(t *testing.T, k *fake, opt MirrorOptions) *Mirrored {
 	t.Helper()
 	ctx, stop := context.WithCancel(t.Context())
-	m := newMirror(fib.New(fib.Config{}), k, MirrorOptions{MaxDelay: time.Millisecond, Poll: 5 * time.Millisecond}, time.Now)
+	m := newMirror(fib.New(fib.Config{}), k, opt, time.Now)
 	m.stop = stop
 	require.NoError(t, m.begin(ctx))
 	go m.run(ctx)
@@ -262,6 +273,22 @@ func TestMirrorOfAFake(t *testing.T) {
 		assert.True(t, c.Equal())
 		assert.Equal(t, 20, c.Routes)
 	})
+	t.Run("a kernel that cannot answer for a while", func(t *testing.T) {
+		k := newFake()
+		m := fakeMirror(t, k)
+		k.mu.Lock()
+		k.ill = fmt.Errorf("%w: ENOMEM", errLook)
+		k.mu.Unlock()
+		for m.Stats().Failures < 3 {
+			runtime.Gosched()
+		}
+		k.set(1, true, false)
+		k.mu.Lock()
+		k.ill = nil
+		k.mu.Unlock()
+		requireFake(t, m, k)
+		require.NoError(t, m.Err())
+	})
 	t.Run("the namespace goes", func(t *testing.T) {
 		k := newFake()
 		m := fakeMirror(t, k)
@@ -295,6 +322,30 @@ func TestMirrorOfAFake(t *testing.T) {
 	})
 }
 
+// What a repair published is told, even if announcements are lost again right behind it.
+func TestEveryTransactionIsTold(t *testing.T) {
+	k := newFake()
+	var last, gaps atomic.Uint64
+	m := fakeMirrorThat(t, k, MirrorOptions{Poll: time.Hour, Changed: func(r fib.Result) {
+		if was := last.Swap(r.Generation); was != 0 && r.Generation != was+1 {
+			gaps.Add(1)
+		}
+	}})
+	k.set(1, true, true)
+	k.mu.Lock()
+	k.lost = errLost
+	k.during = func(k *fake) {
+		k.mu.Lock()
+		defer k.mu.Unlock()
+		k.lost, k.during = errLost, nil
+	}
+	k.mu.Unlock()
+	k.say()
+	requireFake(t, m, k)
+	assert.Equal(t, m.FIB().Snapshot().Generation(), last.Load())
+	assert.Zero(t, gaps.Load())
+}
+
 func TestMirrorEndsItsGoroutines(t *testing.T) {
 	before := runtime.NumGoroutine()
 	for range 10 {
@@ -320,4 +371,7 @@ func TestPaceKeepsToItsShare(t *testing.T) {
 	assert.Equal(t, at.Add(time.Second+longestWait), p.next)
 	p.spent(at, at, true)
 	assert.Equal(t, at.Add(time.Millisecond), p.next)
+	p = pace{least: time.Minute}
+	p.spent(at, at, true)
+	assert.Equal(t, at.Add(time.Minute), p.next, "as seldom as was asked for")
 }

@@ -88,6 +88,7 @@ func (m *Mirrored) resync(ctx context.Context, why string) error {
 	m.unsure = m.unsure || why == "start"
 	m.count(func(s *MirrorStats) { s.Resyncs[why]++ })
 	m.doubts = doubts{everyTable: interrupted, surroundings: interrupted}
+	m.committed(res)
 	if err := m.src.barrier(); err != nil {
 		return err
 	}
@@ -100,7 +101,6 @@ func (m *Mirrored) resync(ctx context.Context, why string) error {
 	if err != nil {
 		return err
 	}
-	m.committed(res)
 	if err := m.applyBatch(b); err != nil {
 		return err
 	}

@@ -132,7 +132,7 @@ func (m *Mirrored) poll(ctx context.Context) error {
 
 // passing turns an error that time heals into one more failure.
 func (m *Mirrored) passing(err error) error {
-	if err == nil || !isPassing(err) {
+	if err == nil || !isPassing(err) && !errors.Is(err, errLook) {
 		return err
 	}
 	m.count(func(s *MirrorStats) { s.Failures++ })

@@ -88,19 +88,22 @@ const carrierWait = 3 * time.Second
 func (m *Mirrored) pendingCarrier(ours, theirs *fib.State) {
 	const carrier = fib.LinkRunning | fib.LinkLowerUp
 	since := map[int32]time.Time{}
+	of := make(map[int32]*fib.Link, len(ours.Links))
+	for j := range ours.Links {
+		of[ours.Links[j].Index] = &ours.Links[j]
+	}
 	for i := range theirs.Links {
-		for j := range ours.Links {
-			a, b := &ours.Links[j], &theirs.Links[i]
-			if a.Index != b.Index || !a.Up() || !b.Up() || (a.Flags^b.Flags)&carrier == 0 {
-				continue
-			}
-			at, ok := m.carrier[a.Index]
-			if !ok {
-				at = m.now()
-			}
-			if since[a.Index] = at; m.now().Sub(at) < carrierWait {
-				b.Flags = b.Flags&^carrier | a.Flags&carrier
-			}
+		b := &theirs.Links[i]
+		a := of[b.Index]
+		if a == nil || !a.Up() || !b.Up() || (a.Flags^b.Flags)&carrier == 0 {
+			continue
+		}
+		at, ok := m.carrier[a.Index]
+		if !ok {
+			at = m.now()
+		}
+		if since[a.Index] = at; m.now().Sub(at) < carrierWait {
+			b.Flags = b.Flags&^carrier | a.Flags&carrier
 		}
 	}
 	m.carrier = since
@@ -110,13 +113,17 @@ func (m *Mirrored) pendingCarrier(ours, theirs *fib.State) {
 // lifetimes, which run down, and what no dump shows; in one order.
 func plain(st *fib.State) fib.State {
 	c := fib.State{Kernel: st.Kernel, Sysctls: st.Sysctls, Links: slices.Clone(st.Links), Rules: slices.Clone(st.Rules)}
+	of := map[int32][]fib.Address{} // there may be thousands of links
+	for _, a := range st.Addresses {
+		of[a.Link] = append(of[a.Link], a)
+	}
 	for i := range c.Links {
 		if len(c.Links[i].Groups4) == 0 {
 			c.Links[i].Groups4 = nil
 		}
 		for _, v4 := range [...]bool{true, false} {
-			for _, a := range st.Addresses {
-				if a.Link == c.Links[i].Index && a.Local.Is4() == v4 {
+			for _, a := range of[c.Links[i].Index] {
+				if a.Local.Is4() == v4 {
 					a.ValidLft, a.PreferredLft = 0, 0
 					c.Addresses = append(c.Addresses, a)
 				}

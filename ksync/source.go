@@ -25,6 +25,9 @@ var errBacklog = errors.New("events wait that cost more to apply than to read ev
 // errMoved: what was read at different times does not go together.
 var errMoved = errors.New("links, addresses, rules, nexthops or settings changed during the scan")
 
+// errLook: a look failed for a reason that may pass, such as a kernel without memory.
+var errLook = errors.New("the kernel could not be looked at")
+
 // errInterrupted: the kernel marked a dump as inconsistent (NLM_F_DUMP_INTR).
 var errInterrupted = errors.New("a dump was interrupted by changes")
 

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"strconv"
 	"sync"
 	"time"
 
@@ -56,11 +55,10 @@ func openSource(ctx context.Context, opt *MirrorOptions) (*kernelSource, error) 
 }
 
 func (k *kernelSource) open(ctx context.Context, opt *MirrorOptions) (err error) {
-	if k.pin, err = k.named.open(); err != nil {
+	if k.ns, k.pin, err = k.named.pinned(); err != nil {
 		return err
 	}
-	if k.ns = k.named; k.pin != nil {
-		k.ns = Path("/proc/self/fd/" + strconv.Itoa(int(k.pin.Fd())))
+	if k.pin != nil {
 		if err := unix.Fstat(int(k.pin.Fd()), &k.id); err != nil {
 			return err
 		}
@@ -212,17 +210,13 @@ func (k *kernelSource) report() *Report        { return &k.scan.report }
 // retry runs fn, and if its connection is of no more use, opens another.
 func (k *kernelSource) retry(fn func() error) error {
 	err := fn()
-	var refused *kernelError
-	if err == nil || errors.Is(err, errInterrupted) || errors.As(err, &refused) {
+	if spoils(err) {
+		err = errors.Join(err, k.scan.redial(k.ns))
+	}
+	if err == nil || isPassing(err) || errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
 		return err
 	}
-	k.scan.conn.close()
-	c, dialErr := dialIn(k.ns)
-	if dialErr != nil {
-		return errors.Join(err, dialErr)
-	}
-	k.scan.conn = c
-	return err
+	return fmt.Errorf("%w: %w", errLook, err)
 }
 
 func (k *kernelSource) surroundings(ctx context.Context) (st *fib.State, err error) {
