@@ -35,6 +35,7 @@ type syncer struct {
 	dryRun, once                        bool
 	maxDelete                           int
 	told                                bool
+	consumed                            bool // standard input, which has one state only
 	names                               *iproute.Names
 }
 
@@ -205,6 +206,10 @@ func (s *syncer) desired(ctx context.Context) (*fib.Snapshot, error) {
 
 func (s *syncer) read() ([]byte, error) {
 	if s.from == "-" {
+		if s.consumed {
+			return nil, errors.New("standard input was read already and has no other state; give a file to --from")
+		}
+		s.consumed = true
 		return io.ReadAll(s.a.in)
 	}
 	return os.ReadFile(s.from)

@@ -133,6 +133,16 @@ func TestSyncReadsItsFileAgain(t *testing.T) {
 	assert.Empty(t, ns.IP("route show table all proto 70"), "withdrawn")
 }
 
+// Standard input cannot be read again: what it gave stays, instead of nothing.
+func TestSyncKeepsWhatStandardInputGave(t *testing.T) {
+	s := &syncer{a: &app{in: strings.NewReader("route add 20.0.0.0/8 dev d0 table 100\n")}, from: "-"}
+	b, err := s.read()
+	require.NoError(t, err)
+	assert.NotEmpty(t, b)
+	_, err = s.read()
+	assert.ErrorContains(t, err, "give a file to --from")
+}
+
 func TestKilledSyncConverges(t *testing.T) {
 	ns := syncNS(t)
 	rng := randtest.Rand(t)
