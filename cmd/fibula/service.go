@@ -9,6 +9,7 @@ import (
 	"runtime/debug"
 	"slices"
 	"time"
+	"unicode/utf8"
 
 	"github.com/spf13/cobra"
 
@@ -88,11 +89,11 @@ func (s *service) run(ctx context.Context, m *mirroring) error {
 		return err
 	}
 	defer mirror.Close()
-	names := a.namesOnce()
+	names, v := a.namesOnce(), versionOf(debug.ReadBuildInfo())
 	answers := &served{m: mirror, engine: a.engine, journal: m.journal, heavy: make(chan struct{}, 1)}
 	d := daemon.New(mirror, daemon.Options{
 		Socket: s.socket, Handler: answers.handle, Listen: s.listen, MaxAge: s.maxAge, Logger: log, Notifier: daemon.NotifierFromEnv(),
-		Version: versionOf(debug.ReadBuildInfo()).String(), TableName: tableLabel(names), ProtocolName: protocolLabel(names), Reloads: hup,
+		Build: daemon.Build{Version: v.Version, Go: v.Go, Platform: v.Platform}, TableName: tableLabel(names), ProtocolName: protocolLabel(names), Reloads: hup,
 	})
 	answers.stale = d.Health
 	if err := d.Run(ctx); ctx.Err() == nil {
@@ -105,7 +106,7 @@ func (s *service) run(ctx context.Context, m *mirroring) error {
 func tableLabel(names *iproute.Names) func(fib.TableID) string {
 	return func(id fib.TableID) string {
 		name := names.TableName(uint32(id))
-		if back, err := names.Table(name); err != nil || back != uint32(id) {
+		if back, err := names.Table(name); err != nil || back != uint32(id) || !utf8.ValidString(name) {
 			return fmt.Sprint(uint32(id))
 		}
 		return name
@@ -115,7 +116,7 @@ func tableLabel(names *iproute.Names) func(fib.TableID) string {
 func protocolLabel(names *iproute.Names) func(fib.Protocol) string {
 	return func(p fib.Protocol) string {
 		name := names.ProtocolName(uint8(p))
-		if back, err := names.Protocol(name); err != nil || back != uint8(p) {
+		if back, err := names.Protocol(name); err != nil || back != uint8(p) || !utf8.ValidString(name) {
 			return fmt.Sprint(uint8(p))
 		}
 		return name

@@ -115,6 +115,7 @@ func (d *served) run(ctx context.Context, a *app, c *daemon.Call, o *askedOption
 		defer release()
 		return a.stateSave(ctx, "-", iproute.StateOptions{Gzip: o.Gzip})
 	case "monitor":
+		a.snapshot = nil // or it would be kept in memory as long as the client listens
 		w := d.journal.Follow()
 		defer w.Close()
 		return a.follow(ctx, w, o.Timestamps)

@@ -36,7 +36,7 @@ type Options struct {
 	// MaxAge is how long the FIB may not be known to be equal to the kernel before the
 	// daemon counts as unhealthy; 0: 10 s.
 	MaxAge  time.Duration
-	Version string      // for build_info
+	Build   Build       // for build_info
 	Metrics []Collector // beside the mirror's
 	// How metrics call tables and protocols; each name stands for one of them only.
 	TableName    func(fib.TableID) string
@@ -49,6 +49,9 @@ type Options struct {
 	// Ready, if not nil, is called when everything works, with the address of Listen.
 	Ready func(web net.Addr)
 }
+
+// Build says what runs.
+type Build struct{ Version, Go, Platform string }
 
 // Daemon is a mirror with what surrounds it.
 type Daemon struct {
@@ -187,7 +190,8 @@ func (d *Daemon) watchHealth(ctx context.Context) error {
 			return nil
 		case <-tick.C:
 		}
-		switch err := d.Health(); {
+		err := d.Health()
+		switch {
 		case err != nil && well:
 			d.log.Warn("lockstep lost", slog.Any("cause", err))
 			_ = d.opt.Notifier.Notify("STATUS=" + err.Error())
@@ -196,7 +200,7 @@ func (d *Daemon) watchHealth(ctx context.Context) error {
 			d.log.Info("lockstep regained", slog.Uint64("generation", gen))
 			_ = d.opt.Notifier.Notify(fmt.Sprintf("STATUS=equal to the kernel at generation %d", gen))
 		}
-		well = d.Health() == nil
+		well = err == nil
 	}
 }
 

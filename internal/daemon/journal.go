@@ -2,6 +2,7 @@ package daemon
 
 import (
 	"context"
+	"slices"
 	"sync"
 	"time"
 
@@ -120,7 +121,7 @@ func (w *Follower) take() (Transaction, bool) {
 		return Transaction{}, false
 	}
 	t := w.queue[0]
-	w.queue = append(w.queue[:0], w.queue[1:]...)
+	w.queue = slices.Delete(w.queue, 0, 1) // which forgets the snapshot
 	t.Before, w.last = w.last, t.After
 	return t, true
 }

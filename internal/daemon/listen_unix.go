@@ -16,3 +16,13 @@ func modeBeforeBind(_, _ string, c syscall.RawConn) error {
 }
 
 func isRefused(err error) bool { return errors.Is(err, unix.ECONNREFUSED) }
+
+// isScarce reports whether accepting failed for want of something, or by its client.
+func isScarce(err error) bool {
+	for _, e := range [...]error{unix.EMFILE, unix.ENFILE, unix.ENOBUFS, unix.ENOMEM, unix.ECONNABORTED} {
+		if errors.Is(err, e) {
+			return true
+		}
+	}
+	return false
+}

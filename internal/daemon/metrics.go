@@ -2,6 +2,7 @@ package daemon
 
 import (
 	"runtime/metrics"
+	"strings"
 	"sync"
 	"time"
 
@@ -50,7 +51,7 @@ var (
 	descAuditTime = describe("audit_timestamp_seconds", "When the last audit ended; 0: never.")
 	descMemory    = describe("memory_bytes", "Memory that the process uses, by what for.", "class")
 	descGen       = describe("generation", "Number of the last transaction.")
-	descBuild     = describe("build_info", "1, with the version of fibula.", "version")
+	descBuild     = describe("build_info", "1, with the version of fibula.", "version", "goversion", "platform")
 )
 
 func (m *mirrorMetrics) Describe(ch chan<- *prometheus.Desc) {
@@ -64,6 +65,9 @@ func (m *mirrorMetrics) Describe(ch chan<- *prometheus.Desc) {
 
 func (m *mirrorMetrics) Collect(ch chan<- prometheus.Metric) {
 	gauge := func(d *prometheus.Desc, v float64, labels ...string) {
+		for i := range labels { // a name of a table is whatever a file says
+			labels[i] = strings.ToValidUTF8(labels[i], "\uFFFD")
+		}
 		ch <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, v, labels...)
 	}
 	counter := func(d *prometheus.Desc, v uint64, labels ...string) {
@@ -109,7 +113,8 @@ func (m *mirrorMetrics) Collect(ch chan<- prometheus.Metric) {
 	for class, n := range memory() {
 		gauge(descMemory, float64(n), class)
 	}
-	gauge(descBuild, 1, m.d.opt.Version)
+	b := m.d.opt.Build
+	gauge(descBuild, 1, b.Version, b.Go, b.Platform)
 }
 
 const (

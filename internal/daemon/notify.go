@@ -30,6 +30,8 @@ func notifierFrom(getenv func(string) string, pid int) *Notifier {
 	return n
 }
 
+const notifyPatience = 2 * time.Second
+
 // Notify sends lines such as READY=1. Without a service manager it does nothing.
 func (n *Notifier) Notify(lines ...string) error {
 	if n == nil || n.socket == "" {
@@ -38,6 +40,8 @@ func (n *Notifier) Notify(lines ...string) error {
 	// A name that begins with @ is abstract; package net knows that.
 	conn, err := net.DialUnix("unixgram", nil, &net.UnixAddr{Name: n.socket, Net: "unixgram"})
 	if err == nil {
+		// A manager that does not read must not hold the service up.
+		_ = conn.SetWriteDeadline(time.Now().Add(notifyPatience))
 		_, err = conn.Write([]byte(strings.Join(lines, "\n")))
 		err = errors.Join(err, conn.Close())
 	}

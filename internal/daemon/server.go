@@ -68,13 +68,14 @@ func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 	for {
 		conn, err := l.Accept()
 		if err != nil {
+			if ctx.Err() == nil && isScarce(err) {
+				s.Logger.Warn("client not accepted", slog.Any("cause", err))
+				pause(ctx, acceptAgain)
+				continue
+			}
 			l.Close()
 			if ctx.Err() != nil {
 				return nil
-			}
-			var ne net.Error
-			if errors.As(err, &ne) && ne.Timeout() {
-				continue
 			}
 			return fmt.Errorf("accept clients: %w", err)
 		}
@@ -88,6 +89,18 @@ func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 			s.Logger.Warn("client refused", slog.Int("clients", lim.Clients))
 			calls.Go(func() { refuse(conn) })
 		}
+	}
+}
+
+// acceptAgain is how long to wait for descriptors or memory, which others free.
+const acceptAgain = 100 * time.Millisecond
+
+func pause(ctx context.Context, d time.Duration) {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-ctx.Done():
+	case <-t.C:
 	}
 }
 
@@ -161,7 +174,9 @@ func (s *Server) serve(ctx context.Context, c net.Conn, lim Limits) {
 	exit := s.Handler(ctx, call)
 	s.Logger.Debug("answered", slog.String("verb", call.Verb), slog.Int("code", exit.Code), slog.Uint64("generation", exit.Generation),
 		slog.Duration("took", time.Since(begin)))
-	_ = writeJSONFrame(conn, frameExit, exit)
+	if ctx.Err() == nil { // else it was interrupted, which is no answer
+		_ = writeJSONFrame(conn, frameExit, exit)
+	}
 }
 
 func readRequest(conn net.Conn) (*Call, error) {
