@@ -3,9 +3,12 @@ package ksync
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"github.com/fibula-net/fibula/fib"
 )
+
+func init() { explainedWithin = 2 * time.Second }
 
 // Ask is what Verify asks of one flow.
 func Ask(s *fib.Snapshot, q *Querier, f fib.Flow) (Answer, error) { return ask(s, q, f) }
