@@ -88,7 +88,7 @@ race: ## run all tests under the race detector
 	CGO_ENABLED=1 $(GO) test -race -count=1 -json $(PKGS) | $(TESTLOG)
 
 lint-fuzz:
-	@tools/fuzz.sh 3s $(PKGS)
+	@tools/fuzz.sh 2s $(PKGS)
 
 fuzz: ## run each fuzz target for FUZZTIME (60s)
 	@tools/fuzz.sh $(FUZZTIME) $(PKGS)
