@@ -85,6 +85,16 @@ func (r *ready) card() card {
 	return card{r.d.Link, uint8(r.d.Errno), true}
 }
 
+// cardOf is the card of the leaf that a lookup found.
+func (s *Snapshot) cardOf(i uint32) *card {
+	if i == flat.NoMatch {
+		return &noCard
+	}
+	return &s.leaves[i/leafPageSize].cards[i%leafPageSize]
+}
+
+var noCard card // never changed
+
 // answer makes r of what leaf i has. It sets fields one by one: a literal would be made aside and
 // copied, and the copy wait for it.
 func (l *lane) answer(r *Ref, i uint32, c *card) {
@@ -144,11 +154,9 @@ func (s *Snapshot) ResolveRefs4(keys []Key4, out []Ref) {
 		}
 		for j, i := range index[:n] {
 			k := at[j&(refBurst-1)]
-			if i != flat.NoMatch {
-				if c := &s.leaves[i/leafPageSize].cards[i%leafPageSize]; c.ok {
-					l.answer(&out[k], i, c)
-					continue
-				}
+			if c := s.cardOf(i); c.ok {
+				l.answer(&out[k], i, c)
+				continue
 			}
 			s.walked4(&keys[k], &out[k])
 		}
@@ -160,11 +168,10 @@ func (s *Snapshot) ResolveRefs4(keys []Key4, out []Ref) {
 func (s *Snapshot) ResolveRef4(k *Key4) (r Ref) {
 	if l := &s.cuts.inet.lane; s.cuts.on && l.table != nil {
 		if s.inLane4(k) {
-			if i := l.table.Lookup4(k.Dst); i != flat.NoMatch {
-				if c := &s.leaves[i/leafPageSize].cards[i%leafPageSize]; c.ok {
-					l.answer(&r, i, c)
-					return r
-				}
+			i := l.table.Lookup4(k.Dst)
+			if c := s.cardOf(i); c.ok {
+				l.answer(&r, i, c)
+				return r
 			}
 		}
 	}
@@ -269,11 +276,9 @@ func (s *Snapshot) ResolveRefs6(keys []Key6, out []Ref) {
 		}
 		for j, i := range index[:n] {
 			k := at[j&(refBurst-1)]
-			if i != flat.NoMatch {
-				if c := &s.leaves[i/leafPageSize].cards[i%leafPageSize]; c.ok {
-					l.answer(&out[k], i, c)
-					continue
-				}
+			if c := s.cardOf(i); c.ok {
+				l.answer(&out[k], i, c)
+				continue
 			}
 			s.walked6(&keys[k], &out[k])
 		}
@@ -285,11 +290,10 @@ func (s *Snapshot) ResolveRefs6(keys []Key6, out []Ref) {
 func (s *Snapshot) ResolveRef6(k *Key6) (r Ref) {
 	if l := &s.cuts.inet6.lane; s.cuts.on && l.table != nil {
 		if s.inLane6(k) {
-			if i := l.table.Lookup6(k.Dst); i != flat.NoMatch {
-				if c := &s.leaves[i/leafPageSize].cards[i%leafPageSize]; c.ok {
-					l.answer(&r, i, c)
-					return r
-				}
+			i := l.table.Lookup6(k.Dst)
+			if c := s.cardOf(i); c.ok {
+				l.answer(&r, i, c)
+				return r
 			}
 		}
 	}
