@@ -170,13 +170,14 @@ func (k *fake) lose() {
 }
 
 func fakeMirror(t *testing.T, k *fake) *Mirrored {
-	return fakeMirrorThat(t, k, MirrorOptions{MaxDelay: time.Millisecond, Poll: 5 * time.Millisecond})
+	return mirrorOf(t, k, MirrorOptions{MaxDelay: time.Millisecond, Poll: 5 * time.Millisecond})
 }
 
-func fakeMirrorThat(t *testing.T, k *fake, opt MirrorOptions) *Mirrored {
+// mirrorOf is a mirror of any source.
+func mirrorOf(t *testing.T, src source, opt MirrorOptions) *Mirrored {
 	t.Helper()
 	ctx, stop := context.WithCancel(t.Context())
-	m := newMirror(fib.New(fib.Config{}), k, opt, time.Now)
+	m := newMirror(fib.New(fib.Config{}), src, opt, time.Now)
 	m.stop = stop
 	require.NoError(t, m.begin(ctx))
 	go m.run(ctx)
@@ -326,7 +327,7 @@ func TestMirrorOfAFake(t *testing.T) {
 func TestEveryTransactionIsTold(t *testing.T) {
 	k := newFake()
 	var last, gaps atomic.Uint64
-	m := fakeMirrorThat(t, k, MirrorOptions{Poll: time.Hour, Changed: func(r fib.Result) {
+	m := mirrorOf(t, k, MirrorOptions{Poll: time.Hour, Changed: func(r fib.Result) {
 		if was := last.Swap(r.Generation); was != 0 && r.Generation != was+1 {
 			gaps.Add(1)
 		}
@@ -352,8 +353,8 @@ func TestMirrorEndsItsGoroutines(t *testing.T) {
 		m := fakeMirror(t, newFake())
 		m.Close()
 	}
-	for end := time.Now().Add(5 * time.Second); runtime.NumGoroutine() > before && time.Now().Before(end); {
-		time.Sleep(time.Millisecond)
+	for end := time.Now().Add(time.Minute); runtime.NumGoroutine() > before && time.Now().Before(end); {
+		runtime.Gosched()
 	}
 	assert.LessOrEqual(t, runtime.NumGoroutine(), before)
 }

@@ -1,7 +1,6 @@
 package ksync
 
 import (
-	"context"
 	"errors"
 	"net/netip"
 	"slices"
@@ -81,15 +80,10 @@ func TestRTScanMoved(t *testing.T) {
 
 // rtMirror mirrors a fake.
 func rtMirror(t *testing.T, k *fakeBSD) *Mirrored {
-	ctx, stop := context.WithCancel(t.Context())
-	src, err := openRT(ctx, k, Current(), nil, 0)
+	t.Helper()
+	src, err := openRT(t.Context(), k, Current(), nil, 0)
 	require.NoError(t, err)
-	m := newMirror(fib.New(fib.Config{}), src, MirrorOptions{Poll: time.Hour}, time.Now)
-	m.stop = stop
-	require.NoError(t, m.begin(ctx))
-	go m.run(ctx)
-	t.Cleanup(m.Close)
-	return m
+	return mirrorOf(t, src, MirrorOptions{Poll: time.Hour})
 }
 
 // rtSame checks that a mirror has what a scan finds.
