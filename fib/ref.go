@@ -93,8 +93,8 @@ func (r Ref) RuleIndex() int { return int(r.rule) }
 // Way numbers what of the decision does not depend on the flow: link, gateway, MTU and all
 // of the route but its prefix and table. Answers of one snapshot with the same two numbers, to flows that
 // are all sent or all received, agree in them, so that a caller may keep what it needs for a packet in an array by
-// route: the number of a route is less than four times that of the different routes there have
-// been, and the leg is 0 but for a multipath route. It is false where none stands ready; [Ref.Errno] and
+// route: the number of a route is less than how many different lists of routes prefixes have had
+// at a time, and the leg is 0 but for a multipath route. It is false where none stands ready; [Ref.Errno] and
 // Link are right for those as well.
 func (r Ref) Way() (route uint32, leg int, ok bool) {
 	return r.leaf, int(r.leg), r.how >= refRuled

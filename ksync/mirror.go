@@ -30,7 +30,7 @@ type MirrorOptions struct {
 	// Audit is how often everything is compared with the kernel; 0: only when asked for.
 	Audit time.Duration
 	// ReceiveBuffer is how many bytes of news the kernel is asked to keep, of which it
-	// grants the double; 0: 32 MB.
+	// grants the double, without CAP_NET_ADMIN of no more than net.core.rmem_max; 0: 32 MB.
 	ReceiveBuffer int
 
 	Logger *slog.Logger // hears of repairs and of what is not modelled; nil: silence
