@@ -255,14 +255,13 @@ func (t *table) longest(dst netip.Addr) (lookup.Match, bool) {
 	return t.lpm.Lookup(dst)
 }
 
-// newTable is a table as it is published.
-func newTable(k tableKey, lpm lookup.Table) *table {
-	t := &table{id: k.id, fam: k.fam, lpm: lpm}
+// publish makes t, which nobody reads yet, the table of a snapshot.
+func (t *table) publish(lpm lookup.Table) {
+	t.lpm = lpm
 	t.flat, _ = lpm.(*flat.Table)
 	if t.flat != nil && lpm.Len() <= sieved {
-		t.sieve = sieveOf(k.fam, lpm)
+		t.sieve = sieveOf(t.fam, lpm)
 	}
-	return t
 }
 
 // sieved is the number of prefixes up to which a table has a sieve, which each change makes anew.

@@ -5,7 +5,6 @@ import (
 	"net/netip"
 	"slices"
 
-	"github.com/fibula-net/fibula/lookup"
 	"github.com/fibula-net/fibula/rules"
 )
 
@@ -110,13 +109,12 @@ func (tx *Txn) empty() {
 			tx.release(i)
 		}
 	}
-	tx.ownLeaves()
 	fresh := newSnapshot(tx.f.kernel)
 	fresh.leaves, fresh.gen = tx.s.leaves, tx.s.gen
 	*tx.s = *fresh
-	tx.edits, tx.ties, tx.maybeLost = map[tableKey]lookup.Editor{}, nil, nil
+	tx.edits, tx.ties, tx.maybeLost = edits{}, nil, nil
 	clear(tx.recheck)
-	tx.owned = ownedParts{tables: true, leaves: true, links: true, neighs: true, objects: true, owner4: true, names: true}
+	tx.owned = ownedParts{tables: true, links: true, neighs: true, objects: true, owner4: true, names: true}
 	tx.dirty = true
 }
 

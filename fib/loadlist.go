@@ -24,7 +24,6 @@ type loadingLeaf struct {
 // loadAlias enters a behind the aliases of r's prefix. It allocates nothing for a
 // route that stands alone under its prefix and differs from others in that only.
 func (tx *Txn) loadAlias(k tableKey, r *Route, a *alias) {
-	tx.ownLeaves()
 	p := tx.in.alias(a)
 	tx.res.RoutesAdded++
 	key := routeKey{k, r.Dst}

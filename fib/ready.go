@@ -55,9 +55,8 @@ var (
 func (tx *Txn) makeReady() {
 	s := tx.s
 	if tx.owned.links || tx.owned.objects || s.sysctls != tx.base.sysctls || s.kernel != tx.base.kernel {
-		tx.ownLeaves()
 		for k := range min(len(s.leaves), readyLeaves/leafPageSize) {
-			pg := tx.in.ownPage(s.leaves, k)
+			pg := tx.in.ownPage(&s.leaves, k)
 			for j, l := range &pg.leaves {
 				pg.ready[j] = s.readyFor(l)
 				pg.cards[j] = pg.ready[j].card()

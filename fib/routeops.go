@@ -37,20 +37,26 @@ const (
 //
 // Possible errors, as *[OpError]: EEXIST, ENOENT, EINVAL, ENODEV, ENETDOWN,
 // ENETUNREACH, EHOSTUNREACH, EACCES; [ErrTxnDone].
-func (tx *Txn) AddRoute(r Route, flags AddFlags) error {
+func (tx *Txn) AddRoute(r Route, flags AddFlags) error { return tx.addRoute(&r, flags) }
+
+func (tx *Txn) addRoute(asked *Route, flags AddFlags) error {
 	const op = "route add"
 	if tx.ended() {
 		return ErrTxnDone
 	}
-	r = normalRoute(r)
-	if err := tx.checkRoute(&r); err != nil {
-		return opError(op, r.String(), err)
+	tx.legs = append(tx.legs[:0], asked.Nexthops...)
+	r := *asked
+	r.Nexthops = tx.legs
+	normalize(&r)
+	err := tx.checkRoute(&r)
+	switch {
+	case err != nil:
+	case r.Family() == Inet:
+		err = tx.addRoute4(&r, flags)
+	default:
+		err = tx.addRoute6(&r, flags)
 	}
-	add := tx.addRoute6
-	if r.Family() == Inet {
-		add = tx.addRoute4
-	}
-	if err := add(&r, flags); err != nil {
+	if err != nil {
 		return opError(op, r.String(), err)
 	}
 	if r.Type == TypeLocal && r.Family() == Inet && tx.s.userLocal != FactYes {
@@ -109,8 +115,8 @@ func (tx *Txn) checkDelete(r *Route) error {
 	return nil
 }
 
-// normalRoute fills in what a request leaves to the kernel.
-func normalRoute(r Route) Route {
+// normalize fills in what a request leaves to the kernel.
+func normalize(r *Route) {
 	if r.Table == TableUnspec {
 		r.Table = TableMain
 	}
@@ -129,13 +135,9 @@ func normalRoute(r Route) Route {
 		}
 		r.Scope = ScopeUniverse
 	}
-	r.Nexthops = slices.Clone(r.Nexthops)
 	for i := range r.Nexthops {
-		if r.Nexthops[i].Weight == 0 {
-			r.Nexthops[i].Weight = 1
-		}
+		r.Nexthops[i].Weight = max(r.Nexthops[i].Weight, 1)
 	}
-	return r
 }
 
 // newAlias is r as it is stored under a prefix, with these legs.
@@ -145,7 +147,8 @@ func (tx *Txn) newAlias(r *Route, legs []Nexthop) alias {
 		priority: r.Priority, prefSrc: r.PrefSrc, expires: r.Expires, nhid: r.NexthopID, legs: legs,
 	}
 	if !r.Metrics.IsZero() {
-		a.metrics = &r.Metrics
+		tx.metrics = r.Metrics
+		a.metrics = &tx.metrics
 	}
 	if a.nhid != 0 {
 		a.table, a.legs = r.Table, nil

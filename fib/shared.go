@@ -6,8 +6,9 @@ import "github.com/fibula-net/fibula/lookup/flat"
 // another one of their family. One that found none to share with is not compared again before it has grown or
 // shrunk: later tables are compared with it.
 func (tx *Txn) shareTables() {
-	for k, ed := range tx.edits {
-		if e, ok := ed.(*flat.Editor); ok && e.Large() && tx.alone[k] != e.Len() && !tx.share(k, e) {
+	for _, one := range tx.edits.list {
+		k := one.key
+		if e, ok := one.ed.(*flat.Editor); ok && e.Large() && tx.alone[k] != e.Len() && !tx.share(k, e) {
 			if tx.alone == nil {
 				tx.alone = map[tableKey]int{}
 			}

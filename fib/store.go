@@ -84,6 +84,8 @@ type intern struct {
 	freeLeaf  []uint32
 	buf       []byte
 	epoch     uint64
+	listed    uint64 // the epoch of the transaction that owns the list of pages
+	scratch   scratch
 	births    uint32   // leaves stored so far
 	fresh     []uint32 // leaves set by the running transaction
 	realms    int      // leaves in use that hold a leg with a realm
@@ -332,22 +334,32 @@ func (in *intern) leaf(pages *leafPages, l *leaf) uint32 {
 
 func (in *intern) setLeaf(pages *leafPages, i uint32, l *leaf) {
 	k := int(i / leafPageSize)
+	in.ownList(pages)
 	for len(*pages) <= k {
 		*pages = append(*pages, &leafPage{epoch: in.epoch})
 	}
-	pg := in.ownPage(*pages, k)
+	pg := in.ownPage(pages, k)
 	pg.leaves[i%leafPageSize], pg.ready[i%leafPageSize], pg.cards[i%leafPageSize] = l, nil, card{}
 	in.fresh = append(in.fresh, i)
 }
 
 // ownPage returns page k, copied if the transaction does not own it yet.
-func (in *intern) ownPage(pages leafPages, k int) *leafPage {
-	if pages[k].epoch != in.epoch {
-		c := *pages[k]
-		c.epoch = in.epoch
-		pages[k] = &c
+func (in *intern) ownPage(pages *leafPages, k int) *leafPage {
+	in.ownList(pages)
+	pg := (*pages)[k]
+	if pg.epoch != in.epoch {
+		c := *pg
+		c.epoch, pg = in.epoch, &c
+		(*pages)[k] = pg
 	}
-	return pages[k]
+	return pg
+}
+
+// ownList makes the list of pages the transaction's own, not the pages.
+func (in *intern) ownList(pages *leafPages) {
+	if in.listed != in.epoch {
+		*pages, in.listed = append(leafPages(nil), *pages...), in.epoch
+	}
 }
 
 // free drops leaf i, which nobody references.

@@ -64,8 +64,10 @@ func (tx *Txn) toldLegs(r *Route) []Nexthop {
 	if r.NexthopID != 0 || r.Rejects() {
 		return nil
 	}
-	c := normalRoute(*r)
-	c.Flags = 0
+	tx.legs = append(tx.legs[:0], r.Nexthops...)
+	c := *r
+	c.Nexthops, c.Flags = tx.legs, 0
+	normalize(&c)
 	for i := range c.Nexthops {
 		c.Nexthops[i].Flags &^= stateMarks | hardware
 	}

@@ -17,14 +17,15 @@ type Txn struct {
 	done bool
 	res  Result
 
-	edits map[tableKey]lookup.Editor
+	edits edits
 	owned ownedParts
 	dirty bool // something other than routes changed
 
 	refs      []refChange // of leaves, to take back if the transaction fails
 	zero      []uint32    // leaves whose references went to zero
 	swapped   []swappedAlias
-	legs      []Nexthop    // scratch of LoadRoute
+	legs      []Nexthop    // scratch, of one route
+	metrics   Metrics      // scratch, likewise
 	ties      []netip.Addr // loaded addresses whose stamps do not tell the newest
 	loading   map[routeKey]*loadingLeaf
 	loaded4   bool              // an IPv4 route was loaded, so that a scope may be in doubt (B30)
@@ -35,7 +36,7 @@ type Txn struct {
 
 // ownedParts marks the parts of s that are no longer shared with base.
 type ownedParts struct {
-	tables, leaves, links, neighs, objects, owner4, names bool
+	tables, links, neighs, objects, owner4, names bool
 }
 
 // refChange is a reference to a leaf that came or went.
@@ -55,9 +56,9 @@ func (f *FIB) begin() *Txn {
 	base := f.cur.Load()
 	s := *base
 	s.cuts.on = false
-	f.in.epoch++
-	f.in.fresh = f.in.fresh[:0]
-	return &Txn{f: f, in: f.in, base: base, s: &s, edits: map[tableKey]lookup.Editor{}, res: Result{Generation: base.gen}}
+	tx := &Txn{f: f, in: f.in, base: base, s: &s, res: Result{Generation: base.gen}}
+	tx.in.begin(tx)
+	return tx
 }
 
 // Snapshot shows the transaction's own state so far, for lookups within it and to
@@ -75,12 +76,12 @@ func (tx *Txn) Snapshot() *Snapshot {
 // leaves that nothing uses any more, and after a load a look at what it left open.
 func (tx *Txn) commit() Result {
 	tx.finishLoad()
-	if len(tx.edits) == 0 && !tx.dirty && len(tx.swapped) == 0 {
+	if len(tx.edits.list) == 0 && !tx.dirty && len(tx.swapped) == 0 {
 		return tx.res
 	}
 	tx.shareTables()
-	for k, ed := range tx.edits {
-		tx.s.tables[k] = newTable(k, ed.Table())
+	for _, e := range tx.edits.list {
+		tx.s.tables[e.key].publish(e.ed.Table())
 	}
 	for _, i := range tx.zero {
 		if tx.in.leafRefs[i] == 0 && tx.s.leaves.at(i) != nil {
@@ -90,7 +91,7 @@ func (tx *Txn) commit() Result {
 	tx.s.legRealms = tx.in.realms > 0
 	tx.makeReady()
 	tx.makeCuts()
-	tx.done = true
+	tx.end()
 	tx.s.gen = tx.base.gen + 1
 	tx.res.Generation, tx.res.Changed = tx.s.gen, true
 	tx.f.cur.Store(tx.s)
@@ -104,7 +105,6 @@ func (tx *Txn) abort() {
 		return
 	}
 	tx.settleLists() // so that their aliases are found and dropped
-	tx.done = true
 	for i := len(tx.swapped) - 1; i >= 0; i-- {
 		tx.unswap(tx.swapped[i])
 	}
@@ -116,13 +116,20 @@ func (tx *Txn) abort() {
 			tx.in.free(&tx.s.leaves, c.leaf)
 		}
 	}
+	tx.end()
 	tx.s = tx.base // for who asks a transaction that has ended
+}
+
+// end gives back what the next transaction may use again.
+func (tx *Txn) end() {
+	tx.done = true
+	tx.in.end(tx)
 }
 
 // edit returns the editor of a table, which it makes if create is set; without it
 // a missing table is nil.
 func (tx *Txn) edit(k tableKey, create bool) lookup.Editor {
-	if ed := tx.edits[k]; ed != nil {
+	if ed := tx.edits.of(k); ed != nil {
 		return ed
 	}
 	t := tx.s.tables[k]
@@ -132,24 +139,17 @@ func (tx *Txn) edit(k tableKey, create bool) lookup.Editor {
 	if !tx.owned.tables {
 		tx.s.tables, tx.owned.tables = maps.Clone(tx.s.tables), true
 	}
-	tx.ownLeaves()
-	before := tx.f.engine.New()
+	var before lookup.Table
 	if t != nil {
 		before = t.version()
 	} else {
 		tx.shareTables() // before what is complete is joined by another
+		before = tx.f.engine.New()
 	}
 	ed := before.Edit()
-	tx.edits[k] = ed
+	tx.edits.add(k, ed)
 	tx.s.tables[k] = &table{id: k.id, fam: k.fam, lpm: ed}
 	return ed
-}
-
-// ownLeaves makes the list of pages of leaves the transaction's own, not the pages.
-func (tx *Txn) ownLeaves() {
-	if !tx.owned.leaves {
-		tx.s.leaves, tx.owned.leaves = append(leafPages(nil), tx.s.leaves...), true
-	}
 }
 
 // leafOf returns the leaf under p, or an empty one.
@@ -246,7 +246,6 @@ func (tx *Txn) swapAliases(fn func(*alias) *alias) {
 	if len(changed) == 0 {
 		return
 	}
-	tx.ownLeaves()
 	for k := range tx.s.leaves {
 		for j, l := range tx.s.leaves[k].leaves {
 			if l == nil {

@@ -219,15 +219,14 @@ func (w *writer) single() func() (int, error) {
 
 // bulk replaces ten thousand in each.
 func (w *writer) bulk() func() (int, error) {
-	const n = 10_000
+	routes := make([]fib.Route, 10_000)
 	return func() (int, error) {
-		return w.commit(n, func(tx *fib.Txn) error {
-			for range n {
-				if err := tx.AddRoute(w.replacement(), fib.OpReplace); err != nil {
-					return err
-				}
-			}
-			return nil
+		for i := range routes {
+			routes[i] = w.replacement()
+		}
+		return w.commit(len(routes), func(tx *fib.Txn) error {
+			_, err := tx.AddRoutes(routes, fib.OpReplace)
+			return err
 		})
 	}
 }

@@ -35,6 +35,7 @@ type direct4 struct {
 	now  atomic.Uint32 // the newest version, which may still be in the making
 	mu   sync.Mutex    // of writers
 	head uint32        // the version described; 0: none
+	seen uint32        // what reads ahead must lead to, or they would be left out
 }
 
 // current reports whether what has been read of addr, or of any address, is of the version.

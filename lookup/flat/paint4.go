@@ -89,8 +89,16 @@ func (d *direct4) publish(base uint32, t *node[lookup.Index], changes []change4)
 			d.book.drop(c.old)
 		}
 	}
-	for i := range changes {
-		d.repaint(t, &changes[i])
+	for len(changes) > 0 {
+		n := min(len(changes), together)
+		for i := range changes[:n] { // so that they wait for the memory together
+			b := changes[i].addr >> 8
+			d.seen += load(d.lengths[:], width1, b) + load(d.codes, d.width, b)
+		}
+		for i := range changes[:n] {
+			d.repaint(t, &changes[i])
+		}
+		changes = changes[n:]
 	}
 	return d.head, true
 }

@@ -32,6 +32,26 @@ type inner[V any] struct {
 	beside kids[V]
 }
 
+// Leaves beside their lists.
+type (
+	leaf6[V any] struct {
+		node[V]
+		beside [6]entry[V]
+	}
+	leaf12[V any] struct {
+		node[V]
+		beside [12]entry[V]
+	}
+	leaf18[V any] struct {
+		node[V]
+		beside [18]entry[V]
+	}
+	leafMax[V any] struct {
+		node[V]
+		beside [burstAt + 1]entry[V]
+	}
+)
+
 type entry[V any] struct {
 	key    uint64 // masked to length
 	length uint8  // 0–64

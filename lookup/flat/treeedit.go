@@ -12,13 +12,34 @@ func (n *node[V]) own(epoch uint64, depth uint8, key uint64) *node[V] {
 		return n
 	}
 	if n.kids == nil {
-		c := *n
-		c.epoch, c.shared = epoch, true
-		return &c
+		return n.copied(epoch)
 	}
 	c := &inner[V]{node: *n, beside: *n.kids}
 	c.epoch, c.shared, c.kids = epoch, true, &c.beside
 	return &c.node
+}
+
+// copied is a copy of a leaf with a list of its own beside it, that has room for one more.
+func (n *node[V]) copied(epoch uint64) *node[V] {
+	var c *node[V]
+	var list []entry[V]
+	switch k := len(n.list) + 1; {
+	case k <= 6:
+		x := new(leaf6[V])
+		c, list = &x.node, x.beside[:]
+	case k <= 12:
+		x := new(leaf12[V])
+		c, list = &x.node, x.beside[:]
+	case k <= 18:
+		x := new(leaf18[V])
+		c, list = &x.node, x.beside[:]
+	default:
+		x := new(leafMax[V])
+		c, list = &x.node, x.beside[:]
+	}
+	*c = *n
+	c.epoch, c.list, c.shared = epoch, list[:copy(list, n.list)], false
+	return c
 }
 
 // ownList makes the list of a node that is owned its own, with room for one more.
@@ -47,15 +68,17 @@ func (n *node[V]) put(epoch uint64, depth uint8, key uint64, length int, v V) (r
 		n.n++
 	}
 	if n.kids == nil && len(n.list) > burstAt && n.depth < 64 {
-		n.burst()
+		n = n.burst()
 	}
 	return n, old, replaced
 }
 
-// burst turns a leaf that is owned into a node.
-func (n *node[V]) burst() {
+// burst makes a node of a leaf that is owned.
+func (n *node[V]) burst() *node[V] {
 	all := n.list
-	n.kids, n.list, n.shared = new(kids[V]), nil, false
+	c := &inner[V]{node: *n}
+	c.kids, c.list, c.shared = &c.beside, nil, false
+	n = &c.node
 	for i := 0; i < len(all); {
 		if n.keeps(int(all[i].length)) {
 			n.list = append(n.list, all[i])
@@ -74,11 +97,12 @@ func (n *node[V]) burst() {
 		kid.list = append(kid.list, all[from:i]...)
 		kid.n = len(kid.list)
 	}
-	for _, kid := range n.kids {
+	for i, kid := range n.kids {
 		if kid != nil && len(kid.list) > burstAt && kid.depth < 64 {
-			kid.burst()
+			n.kids[i] = kid.burst()
 		}
 	}
+	return n
 }
 
 // remove deletes key/length, which is there, and returns the next root, nil if nothing
