@@ -14,6 +14,7 @@ import (
 	"github.com/fibula-net/fibula/bench/streams"
 	"github.com/fibula-net/fibula/fib"
 	"github.com/fibula-net/fibula/ksync"
+	"github.com/fibula-net/fibula/rules"
 )
 
 // kernelRules are the numbers of rules with which the kernel is asked.
@@ -42,6 +43,12 @@ func (b *Bench) Kernel(ctx context.Context) error {
 	load := b.figure("build", "kernel", fib.Inet, &b.Table, results.Seconds, measure.Of([]float64{k.Took.Seconds()}))
 	load.Family = "both"
 	b.Run.Add(load)
+	engine := b.underFIB()
+	f, err := ksync.Load(ctx, ksync.Options{NetNS: k.NetNS(), Config: fib.Config{Engine: engine.Engine},
+		Progress: func(stage string, n int) { b.Progress("mirror: "+stage, n) }})
+	if err != nil {
+		return err
+	}
 	entered := 0
 	for _, n := range kernelRules {
 		set, err := rulesets.Named("none")
@@ -52,25 +59,36 @@ func (b *Bench) Kernel(ctx context.Context) error {
 			return err
 		}
 		b.progress(fmt.Sprintf("%d rules into the kernel", n))
-		if err := k.AddRules(ctx, set.Rules[entered:]); err != nil { // they begin alike
+		fresh := set.Rules[entered:] // they begin alike
+		if err := k.AddRules(ctx, fresh); err != nil {
+			return err
+		}
+		if err := addRules(f, fresh); err != nil {
 			return err
 		}
 		entered = len(set.Rules)
-		if err := b.kernelWith(ctx, k, set); err != nil {
+		if err := b.kernelWith(ctx, k, f, set); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// kernelWith loads what the namespace now holds and compares.
-func (b *Bench) kernelWith(ctx context.Context, k *kernel.Kernel, set *rulesets.Set) error {
-	engine := b.underFIB()
-	f, err := ksync.Load(ctx, ksync.Options{NetNS: k.NetNS(), Config: fib.Config{Engine: engine.Engine},
-		Progress: func(stage string, n int) { b.Progress("mirror: "+stage, n) }})
-	if err != nil {
-		return err
-	}
+// addRules enters what was entered into the kernel.
+func addRules(f *fib.FIB, fresh []rules.Rule) error {
+	_, err := f.Update(func(tx *fib.Txn) error {
+		for _, r := range fresh {
+			if _, err := tx.AddRule(rules.Request{Rule: r}, fib.OpAdd); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	return err
+}
+
+// kernelWith compares the namespace, under the rules of set, with f, which holds the same.
+func (b *Bench) kernelWith(ctx context.Context, k *kernel.Kernel, f *fib.FIB, set *rulesets.Set) error {
 	q, err := ksync.OpenQuerier(k.NetNS())
 	if err != nil {
 		return err
@@ -86,7 +104,7 @@ func (b *Bench) kernelWith(ctx context.Context, k *kernel.Kernel, set *rulesets.
 			if err != nil {
 				return err
 			}
-			if err := b.beside(ctx, k, q, f.Snapshot(), set, engine, s.First(kernelQueries)); err != nil {
+			if err := b.beside(ctx, k, q, f.Snapshot(), set, s.First(kernelQueries)); err != nil {
 				return err
 			}
 		}
@@ -95,7 +113,8 @@ func (b *Bench) kernelWith(ctx context.Context, k *kernel.Kernel, set *rulesets.
 }
 
 // beside measures the kernel's ways and ours on one stream.
-func (b *Bench) beside(ctx context.Context, k *kernel.Kernel, q *ksync.Querier, snap *fib.Snapshot, set *rulesets.Set, engine *engines.Engine, s *streams.Stream) error {
+func (b *Bench) beside(ctx context.Context, k *kernel.Kernel, q *ksync.Querier, snap *fib.Snapshot, set *rulesets.Set, s *streams.Stream) error {
+	engine := b.underFIB()
 	b.progress("asking the kernel with rules " + set.Name)
 	flows := make([]fib.Flow, min(compared, s.Len()))
 	for i := range flows {
