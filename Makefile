@@ -105,7 +105,7 @@ mutants: ## break the lookup in each way of tools/mutants/mutants.txt: the tests
 bench: $(BIN) ## measured ratios beside the goals, under ten minutes; root for the kernel's part
 	@mkdir -p bench/out
 	$(BIN) bench lookup rules update kernel --engines $(BENCH_ENGINES) --streams uniform,matching,zipf \
-		--rules none,miss-10,miss-100,miss-1000,miss-10000 --goals bench/out/goals.json $(BENCHFLAGS)
+		--rules none,miss-10,miss-100,miss-1000,miss-10000 --time 100ms --goals bench/out/goals.json $(BENCHFLAGS)
 
 bench-peers: $(BIN) ## the same beside DPDK, which it installs: fills its rows of bench/out/goals.json (root, under ten minutes)
 	@tools/setup.sh dpdk-devbind.py=libdpdk-dev,dpdk gcc=gcc,libc6-dev pkg-config=pkg-config
