@@ -75,8 +75,18 @@ func load(words []uint32, width uint8, i uint32) uint32 {
 	return w >> shift & uint32(1<<(8<<width)-1)
 }
 
-// fill sets elements from ≤ i < to to v.
+// fill sets elements from ≤ i < to to v, while readers may be loading them.
 func fill(words []uint32, width uint8, from, to, v uint32) {
+	fillWith(words, width, from, to, v, false)
+}
+
+// fillFresh is fill of an array that has no readers yet: the race detector keeps a clock for each word
+// that was stored atomically.
+func fillFresh(words []uint32, width uint8, from, to, v uint32) {
+	fillWith(words, width, from, to, v, true)
+}
+
+func fillWith(words []uint32, width uint8, from, to, v uint32, fresh bool) {
 	perWord := 2 - width
 	mask := uint32(1<<(8<<width) - 1)
 	all := v
@@ -88,13 +98,22 @@ func fill(words []uint32, width uint8, from, to, v uint32) {
 		if from&(1<<perWord-1) == 0 && to-from >= 1<<perWord {
 			run := words[at : to>>perWord]
 			for i := range run {
-				store(&run[i], all)
+				if fresh {
+					run[i] = all
+				} else {
+					store(&run[i], all)
+				}
 			}
 			from = to >> perWord << perWord
 			continue
 		}
 		shift := (from & (1<<perWord - 1)) << (3 + width)
-		store(&words[at], words[at]&^(mask<<shift)|v<<shift)
+		w := words[at]&^(mask<<shift) | v<<shift
+		if fresh {
+			words[at] = w
+		} else {
+			store(&words[at], w)
+		}
 		from++
 	}
 }

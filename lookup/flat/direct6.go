@@ -37,6 +37,15 @@ type direct6 struct {
 	scratch []bound
 }
 
+// store writes a word, and lets readers be.
+func (d *direct6) store(p *uint32, v uint32) {
+	if d.grows {
+		*p = v // the race detector keeps a clock for each word that was stored atomically
+	} else {
+		store(p, v)
+	}
+}
+
 // What an entry of a root, fan or mid is: the upper two bits. The rest is a code, or
 // a unit of the arena.
 const (

@@ -43,8 +43,8 @@ func build4(t *node[lookup.Index]) *direct4 {
 			return true
 		}
 		from, to := addr>>8, addr>>8+1<<(24-length)
-		fill(d.codes, d.width, from, to, code)
-		fill(d.lengths[:], width1, from, to, length)
+		fillFresh(d.codes, d.width, from, to, code)
+		fillFresh(d.lengths[:], width1, from, to, length)
 		return true
 	})
 	return d

@@ -109,7 +109,7 @@ func (d *direct6) paintRoots(t trees6, from, to uint32) bool {
 	for r := from; r < to; r++ {
 		hi, old := uint64(r)<<48, d.root[r]
 		if !t.hasInside(hi, 16) {
-			store(&d.root[r], d.book.of(t.short.longest(hi, 16)))
+			d.store(&d.root[r], d.book.of(t.short.longest(hi, 16)))
 			d.release(old, false)
 			continue
 		}
@@ -121,13 +121,13 @@ func (d *direct6) paintRoots(t trees6, from, to uint32) bool {
 			}
 			e = entryOf(isFan, at)
 			for i := range uint64(1 << 16) {
-				store(d.at(e, i), 0)
+				d.store(d.at(e, i), 0)
 			}
 		}
 		if !d.paintFan(t, e, r<<16, r<<16|0xffff) {
 			return false
 		}
-		store(&d.root[r], e)
+		d.store(&d.root[r], e)
 	}
 	return true
 }
@@ -141,7 +141,7 @@ func (t trees6) hasInside(hi uint64, length int) bool {
 // put replaces an entry.
 func (d *direct6) put(p *uint32, e uint32, inMid bool) {
 	old := *p
-	store(p, e)
+	d.store(p, e)
 	d.release(old, inMid)
 }
 
@@ -273,7 +273,7 @@ func (d *direct6) part(bs []bound) (e uint32, ok bool) {
 		own[0].at = b << 8
 		below, fits := d.slot(own[:n])
 		ok = ok && fits
-		store(d.at(e, uint64(b)), below)
+		d.store(d.at(e, uint64(b)), below)
 	}
 	return e, ok
 }
@@ -303,7 +303,7 @@ func (d *direct6) slot(bs []bound) (e uint32, ok bool) {
 			unit[8+i/2] |= b.code << (16 * (i & 1))
 		}
 		for i, w := range unit {
-			store(d.at(e, uint64(i)), w)
+			d.store(d.at(e, uint64(i)), w)
 		}
 		return e, true
 	}
