@@ -18,6 +18,8 @@ type eventFilter struct {
 	// protocols: routes of no other protocols, but for replacements, by which one of
 	// these may have gone; none: of all.
 	protocols []fib.Protocol
+	// sharers: but for all that came where a route of that key was already.
+	sharers bool
 	// notFrom: nothing that was asked for by these sockets' ports.
 	notFrom []uint32
 }
@@ -71,7 +73,7 @@ func (f *eventFilter) program() bpf {
 		}
 	}
 	tables := f.tables
-	if len(p)+2*len(tables)+2*len(f.protocols)+16 > maxProgram {
+	if len(p)+2*len(tables)+2*len(f.protocols)+24 > maxProgram {
 		tables = nil
 	}
 	if len(tables) > 0 || len(f.protocols) > 0 {
@@ -81,7 +83,7 @@ func (f *eventFilter) program() bpf {
 		isRoute.Jt, isRoute.K = 1, swapped16(rtnl.RTM_DELROUTE)
 		p = append(p, isRoute)
 		p.pass()
-		p.protocols(f.protocols)
+		p.protocols(f.protocols, f.sharers)
 		p.tables(tables)
 	}
 	if len(p) > 0 {
@@ -90,15 +92,28 @@ func (f *eventFilter) program() bpf {
 	return p
 }
 
-// protocols drops routes of other protocols that replace none.
-func (p *bpf) protocols(of []fib.Protocol) {
+// protocols drops routes of other protocols that replace none, or share no key.
+func (p *bpf) protocols(of []fib.Protocol, sharers bool) {
 	if len(of) == 0 {
 		return
+	}
+	rest := 3
+	if sharers {
+		rest = 6
 	}
 	p.load(unix.BPF_B, atProtocol)
 	for i, proto := range of {
 		p.unless(uint32(proto))
-		p.op(unix.BPF_JMP|unix.BPF_JA, uint32(2*(len(of)-i-1)+3)) // over the rest and what follows it
+		p.op(unix.BPF_JMP|unix.BPF_JA, uint32(2*(len(of)-i-1)+rest)) // over the rest and what follows it
+	}
+	if sharers { // an addition without NLM_F_EXCL (F4)
+		p.load(unix.BPF_H, atType)
+		p.unless(swapped16(rtnl.RTM_DELROUTE))
+		p.drop()
+		p.load(unix.BPF_H, atFlags)
+		*p = append(*p, unix.SockFilter{Code: unix.BPF_JMP | unix.BPF_JSET | unix.BPF_K, Jf: 1, K: swapped16(rtnl.NLM_F_EXCL)})
+		p.drop()
+		return
 	}
 	p.load(unix.BPF_H, atFlags)
 	*p = append(*p, unix.SockFilter{Code: unix.BPF_JMP | unix.BPF_JSET | unix.BPF_K, Jt: 1, K: swapped16(rtnl.NLM_F_REPLACE)})

@@ -19,6 +19,13 @@ const DefaultMaxDelete = 50
 // when links, addresses or routes change.
 var ErrPending = errors.New("waits for a link or gateway")
 
+// ErrGivenUp is wrapped by what is said of a desired object that the kernel refused again and
+// again. It is tried no more until it, or links or addresses, change.
+var ErrGivenUp = errors.New("given up until it, or links or addresses, change")
+
+// ErrSourceEnded is wrapped by the error of a source that will never have another state.
+var ErrSourceEnded = errors.New("the source of the desired state has ended")
+
 // ExportOptions say what an export owns and how it works.
 type ExportOptions struct {
 	NetNS    NetNS
@@ -40,9 +47,19 @@ type ExportOptions struct {
 	// its remark. The operation is valid during the call. It costs a microsecond each;
 	// without it only failures are looked at.
 	Result func(plan.Op, error)
+	// Count hears, after each batch of requests, how many of them came to what. It costs
+	// nanoseconds each.
+	Count func(OpResult, int)
 	// Event hears of what happens while Export runs.
 	Event  func(ExportEvent)
 	Logger *slog.Logger // nil: silence
+}
+
+// OpResult is what a kernel said to requests of one kind.
+type OpResult struct {
+	Verb  plan.Verb
+	Kind  plan.Kind
+	Errno fib.Errno // 0: done
 }
 
 func (o *ExportOptions) logger() *slog.Logger {
@@ -68,11 +85,13 @@ type ExportReport struct {
 	Done      int // operations that the kernel confirmed
 	Retried   int // of these, those that succeeded only after others
 	Failures  []Failure
-	Failed    int // operations that failed, of which Failures has the first hundred
+	Failed    int // objects that were refused, now or before, of which Failures has the first hundred
 	Pending   int // of these, those that wait for a link or gateway
+	GivenUp   int // of these, those that are tried no more
 	Missing   plan.Missing
 	Conflicts []plan.Conflict
 	Unproven  []string
+	Whole     bool // all that is owned was looked at, not only what has changed
 	Took      time.Duration
 }
 
@@ -137,7 +156,7 @@ func (w Writer) String() string {
 type Source struct {
 	// Desired returns the desired state. If the FIB has links, they are the kernel's of
 	// the same name; else its indexes are the kernel's. An error leaves the last state in
-	// force.
+	// force; one that wraps [ErrSourceEnded] ends the export, and all stays as it is.
 	Desired func() (*fib.Snapshot, error)
 	// Changed says that there is another one. nil: it never changes.
 	Changed <-chan struct{}

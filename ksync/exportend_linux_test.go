@@ -6,7 +6,6 @@ import (
 	"log/slog"
 	"net/netip"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -60,8 +59,11 @@ func exportingAt(t *testing.T, opt ExportOptions, want *fib.Snapshot) *exporting
 	r, p, err := e.sync(t.Context(), want, true, true, nil)
 	require.NoError(t, err)
 	require.True(t, r.InSync(), "%+v", r)
-	return &exporting{Exporter: e, want: want, desired: &p.desired, log: slog.New(slog.DiscardHandler),
-		fights: fights{objects: map[string]*fight{}, now: time.Now}, retryWait: exportRetry}
+	x := newExporting(e)
+	x.want = want
+	x.certain = true
+	x.synced(&r, p)
+	return x
 }
 
 // Another's route that came in place of ours stays, whatever was heard of ours before.
@@ -85,7 +87,7 @@ func TestMendingLeavesWhatIsAnothers(t *testing.T) {
 		return map[routeKey]heard{{table: 100, dst: p, priority: metric}: {deleted: true}}
 	}
 	require.NoError(t, x.mend(t.Context(), gone(v4, 0)))
-	assert.False(t, x.retryAt.IsZero(), "nothing is heard when the other goes, so it is tried again")
+	assert.False(t, x.againAt.IsZero(), "nothing is heard when the other goes, so it is tried again")
 	require.NoError(t, x.mend(t.Context(), gone(v6, 1024)))
 	assert.True(t, x.all)
 	require.NoError(t, x.everything(t.Context()))
@@ -105,8 +107,8 @@ func TestRefusalGoesBackToWhatWasAccepted(t *testing.T) {
 		next = next[1:]
 		return s, nil
 	}
-	x.reload()
-	x.reload()
+	require.NoError(t, x.reload())
+	require.NoError(t, x.reload())
 	x.refuse(fmt.Errorf("no good"))
 	assert.True(t, x.want == accepted)
 	for _, err := range []error{errInterrupted, errLost, fmt.Errorf("read rules: %w", ErrChanging)} {

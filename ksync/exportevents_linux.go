@@ -31,6 +31,26 @@ func (k *routeKey) String() string {
 	return "route " + r.String()
 }
 
+// objectKey is what an object is known by: a route by its key, others by their name.
+type objectKey struct {
+	route routeKey
+	name  string
+}
+
+func keyOfOp(op *plan.Op) objectKey {
+	if op.Kind == plan.Route {
+		return objectKey{route: keyOfRoute(op.Route)}
+	}
+	return objectKey{name: op.Name()}
+}
+
+func (k *objectKey) String() string {
+	if k.name != "" {
+		return k.name
+	}
+	return k.route.String()
+}
+
 // heard is what others did to a key, the last of several things.
 type heard struct {
 	port    uint32
@@ -46,11 +66,14 @@ type foreignNews struct {
 	// more is what a look at rules and nexthops tells; all what a whole comparison does.
 	more, all bool
 	overflow  bool
+	shared    bool   // another's route came under a key that a route had
 	port      uint32 // who changed a rule or nexthop last
 	err       error  // nothing more will be heard
 }
 
-func (n *foreignNews) empty() bool { return len(n.routes) == 0 && !n.more && !n.all && n.err == nil }
+func (n *foreignNews) empty() bool {
+	return len(n.routes) == 0 && !n.more && !n.all && !n.shared && n.err == nil
+}
 
 // listener hears of what others do to what an owner owns. One goroutine drains the
 // socket, whatever the exporter is at, so that a burst of our own changes or others' does
@@ -74,7 +97,7 @@ func listen(ctx context.Context, e *Exporter) (*listener, error) {
 	// Rules of others matter to nobody here, but their events are few and have no filter.
 	groups := slices.Concat(linkGroups[:3], routeGroups, ruleGroups)
 	opt := subscribeOptions{groups: groups, filter: eventFilter{
-		tables: e.opt.Owner.Tables, protocols: []fib.Protocol{e.opt.Owner.Protocol}, notFrom: []uint32{e.w.port}}}
+		tables: e.opt.Owner.Tables, protocols: []fib.Protocol{e.opt.Owner.Protocol}, sharers: true, notFrom: []uint32{e.w.port}}}
 	sub, err := subscribe(ctx, e.opt.NetNS, opt)
 	if err != nil {
 		return nil, err
@@ -120,7 +143,7 @@ func (l *listener) run() {
 }
 
 func (n *foreignNews) merge(b *foreignNews) {
-	n.more, n.all, n.overflow, n.err = n.more || b.more, n.all || b.all, n.overflow || b.overflow, errors.Join(n.err, b.err)
+	n.more, n.all, n.overflow, n.shared, n.err = n.more || b.more, n.all || b.all, n.overflow || b.overflow, n.shared || b.shared, errors.Join(n.err, b.err)
 	if b.port != 0 {
 		n.port = b.port
 	}
@@ -209,6 +232,9 @@ func (l *listener) route(n *foreignNews, m rtnl.Message) {
 	}
 	plan.Normalize(&r)
 	ours := r.Protocol == l.owner.Protocol
+	if !ours && m.Type == rtnl.RTM_NEWROUTE && m.Flags&rtnl.NLM_F_EXCL == 0 {
+		n.shared = true
+	}
 	if !ours && (m.Type != rtnl.RTM_NEWROUTE || m.Flags&rtnl.NLM_F_REPLACE == 0) {
 		return
 	}

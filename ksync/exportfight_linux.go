@@ -17,9 +17,13 @@ const (
 
 // fights remembers what others take away again and again.
 type fights struct {
-	objects map[string]*fight
+	objects map[objectKey]*fight
 	now     func() time.Time
 	forgot  time.Time // when it was last looked for what was quiet: that costs all objects
+}
+
+func newFights(now func() time.Time) fights {
+	return fights{objects: map[objectKey]*fight{}, now: now}
 }
 
 type fight struct {
@@ -32,16 +36,16 @@ type fight struct {
 // lost notes that an object was lost, and returns how long to leave it so: 0 to mend it
 // now. begun is set when that is news. Beyond a limit of objects new ones are not
 // remembered until others were quiet.
-func (f *fights) lost(name string) (times int, wait time.Duration, begun bool) {
+func (f *fights) lost(k objectKey) (times int, wait time.Duration, begun bool) {
 	now := f.now()
-	x := f.objects[name]
+	x := f.objects[k]
 	if x == nil {
 		if len(f.objects) >= fightersLimit && now.Sub(f.forgot) > fightWindow {
 			f.forget(now)
 		}
 		x = &fight{}
 		if len(f.objects) < fightersLimit {
-			f.objects[name] = x
+			f.objects[k] = x
 		}
 	}
 	if now.Before(x.until) {
@@ -60,8 +64,8 @@ func (f *fights) lost(name string) (times int, wait time.Duration, begun bool) {
 }
 
 // waiting reports whether an object is left as it is for now.
-func (f *fights) waiting(name string) bool {
-	x := f.objects[name]
+func (f *fights) waiting(k objectKey) bool {
+	x := f.objects[k]
 	return x != nil && f.now().Before(x.until)
 }
 
@@ -79,9 +83,9 @@ func (f *fights) next() (at time.Time) {
 // forget drops what was quiet.
 func (f *fights) forget(now time.Time) {
 	f.forgot = now
-	for name, x := range f.objects {
+	for k, x := range f.objects {
 		if now.Sub(x.last) > max(fightWindow, 2*x.wait) {
-			delete(f.objects, name)
+			delete(f.objects, k)
 		}
 	}
 }

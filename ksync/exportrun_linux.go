@@ -4,12 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"iter"
 	"log/slog"
+	"slices"
 	"time"
 
 	"github.com/fibula-net/fibula/fib"
-	"github.com/fibula-net/fibula/internal/rtnl"
 	"github.com/fibula-net/fibula/ksync/plan"
 )
 
@@ -19,17 +18,20 @@ const (
 	// After a comparison the next waits this many times as long as it took, so that a
 	// storm of links costs a fifth of a processor at most.
 	exportRest = 4
-	// What waits for a link or gateway, or stands behind another's, is tried again after
-	// a while even if nothing is heard: first and last interval.
+	// Where another's stands in the way, everything is compared again after a while, since
+	// nothing is heard of its end: first and last interval.
 	exportRetry   = time.Second
 	exportRetries = time.Minute
 	withdrawTime  = 2 * time.Minute
+	// How often it is looked whether the namespace still is what it was.
+	exportAlive = time.Second
 )
 
 // Export makes the kernel equal to what src desires and keeps it so until ctx is done:
 // it mends what others delete or change, as soon as it hears of it, tries again what
 // waits for a link, and follows src. Then it withdraws everything, unless told to
-// persist.
+// persist. Where the namespace goes ([ErrNamespaceGone]) or src ends ([ErrSourceEnded]) all stays as
+// it is.
 //
 // An error before anything was written is one of [OpenExporter], of src or of
 // [Exporter.Plan]; later ones of src leave the last state in force and are events. ctx's
@@ -48,8 +50,8 @@ func Export(ctx context.Context, src Source, opt ExportOptions) error {
 	}
 	defer l.close()
 	defer stop()
-	x := &exporting{Exporter: e, src: src, l: l, log: opt.logger(),
-		fights: fights{objects: map[string]*fight{}, now: time.Now}, retryWait: exportRetry}
+	x := newExporting(e)
+	x.src, x.l = src, l
 	if x.want, err = src.Desired(); err != nil {
 		return err
 	}
@@ -65,21 +67,39 @@ func Export(ctx context.Context, src Source, opt ExportOptions) error {
 // exporting is an export that runs.
 type exporting struct {
 	*Exporter
-	src       Source
-	l         *listener
-	log       *slog.Logger
-	want      *fib.Snapshot
-	before    *fib.Snapshot // the last state that was accepted, while want is not yet
-	desired   *plan.Desired // of the last comparison
-	fights    fights
-	pruneAt   time.Time // nothing is deleted before; zero: now
-	notBefore time.Time // the next whole comparison
-	retryAt   time.Time // zero: nothing waits
-	retryWait time.Duration
-	toldSince time.Time // fights told since then, a second ago at most
-	told      int
-	peaceAt   time.Time // the first wait after a fight ends; zero: nobody fights
-	all       bool      // a whole comparison is due
+	src      Source
+	l        *listener
+	log      *slog.Logger
+	want     *fib.Snapshot
+	before   *fib.Snapshot // the last state that was accepted, while want is not yet
+	fights   fights
+	refusals refusals
+
+	// What the last synchronization left.
+	desired *plan.Desired // nil: there was none
+	counts  plan.Counts
+	missing plan.Missing
+	there   int  // routes of ours, while certain
+	certain bool // what is there is what desired says, but for what was refused
+	alone   bool // no other's route has a key of ours
+
+	all, fresh bool      // a whole comparison is due; want is new
+	pruneAt    time.Time // nothing is deleted before; zero: now
+	notBefore  time.Time // the next whole comparison
+	retryAt    time.Time // a whole comparison, since something is in the way; zero: nothing is
+	retryWait  time.Duration
+	againAt    time.Time // what was refused; zero: nothing was
+	peaceAt    time.Time // the first wait after a fight ends; zero: nobody fights
+	aliveAt    time.Time // the namespace is looked for
+	toldSince  time.Time // what was told since then, a second ago at most
+	told       int
+}
+
+func newExporting(e *Exporter) *exporting {
+	x := &exporting{Exporter: e, log: e.opt.logger(), fights: newFights(time.Now), refusals: newRefusals(time.Now), retryWait: exportRetry,
+		aliveAt: time.Now().Add(exportAlive)}
+	e.w.refused = x.refused
+	return x
 }
 
 func (x *exporting) event(ev ExportEvent) {
@@ -102,7 +122,9 @@ func (x *exporting) loop(ctx context.Context) error {
 				x.src.Changed = nil
 				continue
 			}
-			x.reload()
+			if err := x.reload(); err != nil {
+				return err
+			}
 		case <-x.l.wake:
 		case <-timer.C:
 		}
@@ -128,23 +150,26 @@ func (x *exporting) leave(ctx context.Context) error {
 	return err
 }
 
-func (x *exporting) reload() {
+func (x *exporting) reload() error {
 	s, err := x.src.Desired()
+	if errors.Is(err, ErrSourceEnded) {
+		return err
+	}
 	if err != nil {
 		x.refuse(err)
-		return
+		return nil
 	}
 	if x.before == nil { // else want was not accepted yet
 		x.before = x.want
 	}
-	x.want, x.all = s, true
-	x.notBefore = time.Time{}
+	x.want, x.fresh = s, true
+	return nil
 }
 
 // refuse goes back to the last state that was accepted.
 func (x *exporting) refuse(err error) {
 	if x.before != nil {
-		x.want, x.before = x.before, nil
+		x.want, x.before, x.fresh = x.before, nil, false
 	}
 	x.log.Error("the desired state was not accepted; the last one stays in force", slog.Any("error", err))
 	x.event(ExportEvent{Kind: ExportRefused, Err: err})
@@ -163,7 +188,11 @@ func (x *exporting) sleep() time.Duration {
 	}
 	earlier(x.pruneAt)
 	earlier(x.retryAt)
+	earlier(x.againAt)
 	earlier(x.peaceAt)
+	if x.pin != nil {
+		earlier(x.aliveAt)
+	}
 	return max(time.Until(at), time.Millisecond)
 }
 
@@ -182,6 +211,12 @@ func (x *exporting) settle(ctx context.Context) error {
 	if n.err != nil {
 		return n.err
 	}
+	if now := time.Now(); !now.Before(x.aliveAt) {
+		if err := x.alive(); err != nil {
+			return err
+		}
+		x.aliveAt = now.Add(exportAlive)
+	}
 	if n.overflow {
 		x.event(ExportEvent{Kind: ExportOverflow})
 	}
@@ -190,7 +225,13 @@ func (x *exporting) settle(ctx context.Context) error {
 			return err
 		}
 	}
-	x.all = x.all || n.all
+	if n.all { // links or addresses, by which the kernel may take now what it refused
+		x.all = true
+		x.refusals.anew()
+	}
+	if n.shared {
+		x.certain, x.alone = false, false
+	}
 	if !x.all && len(n.routes) > 0 {
 		if err := x.mend(ctx, n.routes); err != nil {
 			return err
@@ -198,7 +239,7 @@ func (x *exporting) settle(ctx context.Context) error {
 	} else if x.all {
 		for k, h := range n.routes {
 			if h.deleted && len(n.routes) < maxHeard/10 {
-				x.note(k.String(), h.port)
+				x.note(objectKey{route: k}, h.port)
 			}
 		}
 	}
@@ -208,6 +249,18 @@ func (x *exporting) settle(ctx context.Context) error {
 	if due(&x.peaceAt) {
 		x.all, x.peaceAt = true, x.fights.next()
 	}
+	if due(&x.againAt) && !x.all {
+		if err := x.again(ctx); err != nil {
+			return err
+		}
+	}
+	if x.fresh && !x.all {
+		ok, err := x.step(ctx)
+		if err != nil {
+			return err
+		}
+		x.all = x.all || !ok
+	}
 	if x.all && !time.Now().Before(x.notBefore) {
 		return x.everything(ctx)
 	}
@@ -215,8 +268,11 @@ func (x *exporting) settle(ctx context.Context) error {
 }
 
 // note counts a loss, and tells of a fight when it begins.
-func (x *exporting) note(name string, port uint32) (mend bool) {
-	times, wait, begun := x.fights.lost(name)
+func (x *exporting) note(k objectKey, port uint32) (mend bool) {
+	times, wait, begun := x.fights.lost(k)
+	if wait > 0 {
+		x.certain = false
+	}
 	if begun {
 		if at := time.Now().Add(wait); x.peaceAt.IsZero() || at.Before(x.peaceAt) {
 			x.peaceAt = at
@@ -225,8 +281,8 @@ func (x *exporting) note(name string, port uint32) (mend bool) {
 	if begun && x.mayTell() {
 		w := writerOf(port)
 		x.log.Warn("somebody takes away what is exported again and again; leaving it for a while",
-			slog.String("object", name), slog.Int("times", times), slog.Duration("wait", wait), slog.String("writer", w.String()))
-		x.event(ExportEvent{Kind: ExportFight, Object: name, Times: times, Wait: wait, Writer: w})
+			slog.String("object", k.String()), slog.Int("times", times), slog.Duration("wait", wait), slog.String("writer", w.String()))
+		x.event(ExportEvent{Kind: ExportFight, Object: k.String(), Times: times, Wait: wait, Writer: w})
 	}
 	return wait == 0
 }
@@ -245,10 +301,11 @@ func (x *exporting) mayTell() bool {
 
 // everything compares all that is owned and makes it equal.
 func (x *exporting) everything(ctx context.Context) error {
-	x.all = false
+	x.all, x.certain = false, false
 	prune := x.pruneAt.IsZero() || !time.Now().Before(x.pruneAt)
-	begin := time.Now()
-	r, p, err := x.sync(ctx, x.want, prune, x.opt.Force, x.waits)
+	begin, rests := time.Now(), 0
+	x.refusals.round++
+	r, p, err := x.sync(ctx, x.want, prune, x.opt.Force, x.skip(&rests))
 	x.notBefore = time.Now().Add(max(exportRest*time.Since(begin), exportSettle))
 	var (
 		much    *plan.TooMuchError
@@ -267,130 +324,63 @@ func (x *exporting) everything(ctx context.Context) error {
 	case err != nil:
 		return err
 	}
-	x.desired, x.before = &p.desired, nil
-	if r.InSync() {
-		x.retryWait, x.retryAt = exportRetry, time.Time{}
-	} else {
-		x.retryAt = time.Now().Add(x.retryWait)
-		x.retryWait = min(2*x.retryWait, exportRetries)
-	}
-	x.log.Debug("compared", slog.Int("done", r.Done), slog.Int("failed", r.Failed), slog.Duration("took", r.Took))
-	x.event(ExportEvent{Kind: ExportSynced, Report: &r})
+	x.refusals.settle()
+	x.alone = x.alone || p.all || r.Counts[plan.Route].Kept == 0
+	x.certain = prune && rests == 0 && len(p.Conflicts) == 0
+	x.synced(&r, p)
 	return nil
 }
 
-// waits names operations of a fight that is left alone for now.
-func (x *exporting) waits(op *plan.Op) bool {
-	if len(x.fights.objects) == 0 || op.Verb == plan.Delete {
-		return false
-	}
-	if op.Kind == plan.Route {
-		k := keyOfRoute(op.Route)
-		return x.fights.waiting(k.String())
-	}
-	return x.fights.waiting(op.Name())
-}
-
-// objects compares rules and nexthop objects, which are few, and mends them.
-func (x *exporting) objects(ctx context.Context, port uint32) error {
-	if x.desired == nil {
-		return nil
-	}
-	d := *x.desired
-	d.Owner.Tables = nil
-	if d.Owner.Rules.IsZero() && d.Owner.Nexthops.IsZero() {
-		return nil
-	}
-	actual, err := x.look(ctx)
-	if err != nil {
-		return x.later(err)
-	}
-	p, err := plan.New(d, *actual)
-	if err != nil {
-		return err
-	}
-	if p.Counts[plan.Nexthop].Changes() > 0 { // routes may have gone with them
-		x.all = true
-		return nil
-	}
-	var r ExportReport
-	err = x.w.do(ctx, skipping(p.Ops(), func(op *plan.Op) bool { return op.Verb != plan.Delete && !x.note(op.Name(), port) }), &r, x.opt.Result)
-	return x.mended(&r, err)
-}
-
-// later leaves what a change in the middle of a look prevented to a whole comparison.
-func (x *exporting) later(err error) error {
-	if errors.Is(err, errInterrupted) || errors.Is(err, errLost) || errors.Is(err, ErrChanging) {
-		x.all = true
-		return nil
-	}
-	return err
-}
-
-// mended tells of repairs. What was refused, or is another's now, is tried again later.
-func (x *exporting) mended(r *ExportReport, err error) error {
-	if r.Done > 0 {
-		x.event(ExportEvent{Kind: ExportRepaired, Times: r.Done})
-	}
-	if (r.Failed > 0 || len(r.Conflicts) > 0) && x.retryAt.IsZero() {
+// synced notes what a synchronization left, and tells of it.
+func (x *exporting) synced(r *ExportReport, p *planned) {
+	x.desired, x.before, x.fresh = &p.desired, nil, false
+	x.counts, x.missing = r.Counts, p.missing
+	absent, only := x.refusals.absent()
+	x.there = r.Counts[plan.Route].Desired - absent
+	x.certain = x.certain && only
+	x.refusals.standing(r)
+	if len(p.Conflicts) > 0 || x.refusals.more {
 		x.retryAt = time.Now().Add(x.retryWait)
+		x.retryWait = min(2*x.retryWait, exportRetries)
+	} else {
+		x.retryWait, x.retryAt = exportRetry, time.Time{}
 	}
-	return x.later(err)
+	x.againAt = x.refusals.next()
+	x.log.Debug("compared", slog.Bool("whole", r.Whole), slog.Int("done", r.Done), slog.Int("failed", r.Failed), slog.Duration("took", r.Took))
+	x.event(ExportEvent{Kind: ExportSynced, Report: r})
 }
 
-// mend restores routes from what was heard of them, without a look at the table.
-func (x *exporting) mend(ctx context.Context, lost map[routeKey]heard) error {
-	if x.desired == nil {
-		x.all = true
-		return nil
-	}
-	var r ExportReport
-	err := x.w.do(ctx, x.repairs(lost), &r, x.opt.Result)
-	return x.mended(&r, err)
-}
-
-func (x *exporting) repairs(lost map[routeKey]heard) iter.Seq[plan.Op] {
-	return func(yield func(plan.Op) bool) {
-		for k, h := range lost {
-			wants := x.desired.At(&fib.Route{Table: k.table, Dst: k.dst, Src: k.src, TOS: k.tos, Priority: k.priority})
-			op, ok := x.repair(wants, &h)
-			switch {
-			case !ok:
-				if h.deleted && len(wants) > 0 {
-					x.note(k.String(), h.port)
-				}
-				continue
-			case op.Verb != plan.Delete && !x.note(k.String(), h.port):
-				continue
-			}
-			if !yield(op) {
-				return
-			}
+// skip names operations that rest for now: those of a fight, of which it counts how many, and
+// those that were refused, unless what is wanted has changed since.
+func (x *exporting) skip(fought *int) func(*plan.Op) bool {
+	return func(op *plan.Op) bool {
+		if len(x.fights.objects)+len(x.refusals.objects) == 0 {
+			return false
 		}
+		k := keyOfOp(op)
+		if op.Verb != plan.Delete && x.fights.waiting(k) {
+			*fought++
+			return true
+		}
+		if x.refusals.rests(k) == nil || x.desired == nil || !x.wantedBefore(op) {
+			return false
+		}
+		x.refusals.met(k)
+		return true
 	}
 }
 
-// repair is what mends one key, if a request alone can.
-func (x *exporting) repair(wants []fib.Route, h *heard) (op plan.Op, ok bool) {
-	op = plan.Op{Kind: plan.Route}
-	alone := h.flags&(rtnl.NLM_F_REPLACE|rtnl.NLM_F_EXCL) != 0 // the first, or only one, under its key
+// wantedBefore reports whether what is to be entered was wanted the last time.
+func (x *exporting) wantedBefore(op *plan.Op) bool {
 	switch {
-	case h.deleted && len(wants) == 0:
-		return op, false
-	case h.deleted && len(wants) == 1:
-		if wants[0].Family() == fib.Inet6 && len(wants[0].Nexthops) > 1 {
-			// Perhaps one leg of them (F5). To replace what is left could hit another's route.
-			x.all = true
-			return op, false
-		}
-		op.Verb, op.Route = plan.Add, &wants[0]
-	case len(wants) == 1 && plan.SameRoute(&h.route, &wants[0]) && !h.several:
-		return op, false
-	case h.route.Protocol == x.opt.Owner.Protocol && len(wants) == 1 && alone && !h.several:
-		op.Verb, op.Route = plan.Replace, &wants[0]
-	default: // several under one key, another's in place of ours, or too many
-		x.all = true
-		return op, false
+	case op.Verb == plan.Delete:
+		return true
+	case op.Kind == plan.Route:
+		return slices.ContainsFunc(x.desired.At(op.Route), func(r fib.Route) bool { return plan.SameRoute(&r, op.Route) })
+	case op.Kind == plan.Nexthop:
+		return slices.ContainsFunc(x.desired.Nexthops, func(o fib.NexthopObject) bool {
+			return o.ID == op.Nexthop.ID && plan.SameNexthop(&o, op.Nexthop)
+		})
 	}
-	return op, true
+	return true // its name says all of it
 }

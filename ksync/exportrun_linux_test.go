@@ -30,7 +30,9 @@ func export(t testing.TB, ns *netnstest.NS, src Source, opt ExportOptions) *runn
 	t.Helper()
 	ctx, stop := context.WithCancel(t.Context())
 	x := &running{t: t, stop: stop, events: make(chan ExportEvent, 10_000), done: make(chan error, 1)}
-	opt.NetNS = Named(ns.Name())
+	if opt.NetNS == Current() {
+		opt.NetNS = Named(ns.Name())
+	}
 	opt.Event = func(e ExportEvent) { x.events <- e }
 	if len(opt.Owner.Tables) == 0 {
 		opt.Owner = table100
@@ -190,27 +192,27 @@ func TestExportTellsOfAFight(t *testing.T) {
 
 func TestFightsBackOff(t *testing.T) {
 	now := time.Unix(0, 0)
-	f := fights{objects: map[string]*fight{}, now: func() time.Time { return now }}
+	f, k := newFights(func() time.Time { return now }), objectKey{name: "x"}
 	for range fightTimes - 1 {
-		_, wait, _ := f.lost("x")
+		_, wait, _ := f.lost(k)
 		require.Zero(t, wait)
 	}
-	times, wait, begun := f.lost("x")
+	times, wait, begun := f.lost(k)
 	assert.Equal(t, []any{fightTimes, fightWait, true}, []any{times, wait, begun})
-	_, wait, begun = f.lost("x")
+	_, wait, begun = f.lost(k)
 	assert.Equal(t, []any{fightWait, false}, []any{wait, begun}, "it waits already")
-	assert.True(t, f.waiting("x"))
+	assert.True(t, f.waiting(k))
 	now = now.Add(fightWait)
-	assert.False(t, f.waiting("x"))
-	_, wait, begun = f.lost("x")
+	assert.False(t, f.waiting(k))
+	_, wait, begun = f.lost(k)
 	assert.Equal(t, []any{2 * fightWait, true}, []any{wait, begun})
 	for range 20 {
-		now = now.Add(f.objects["x"].wait)
-		f.lost("x")
+		now = now.Add(f.objects[k].wait)
+		f.lost(k)
 	}
-	assert.Equal(t, fightLongest, f.objects["x"].wait)
+	assert.Equal(t, fightLongest, f.objects[k].wait)
 	now = now.Add(3 * fightLongest)
-	_, wait, _ = f.lost("x")
+	_, wait, _ = f.lost(k)
 	assert.Zero(t, wait, "a long peace is a new start")
 }
 

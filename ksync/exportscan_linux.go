@@ -7,6 +7,8 @@ import (
 	"iter"
 	"os"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/fibula-net/fibula/fib"
 	"github.com/fibula-net/fibula/internal/rtnl"
 	"github.com/fibula-net/fibula/ksync/plan"
@@ -18,6 +20,7 @@ type Exporter struct {
 	opt   ExportOptions
 	ns    NetNS    // to enter it, whatever becomes of its name
 	pin   *os.File // nil: the process's own
+	id    unix.Stat_t
 	scan  *scan
 	w     *writer
 	links []fib.Link // as last read
@@ -54,10 +57,14 @@ func (e *Exporter) open() (err error) {
 	if e.ns, e.pin, err = e.opt.NetNS.pinned(); err == nil {
 		c, err = dialIn(e.ns)
 	}
+	if err == nil && e.pin != nil {
+		err = unix.Fstat(int(e.pin.Fd()), &e.id)
+	}
 	if err != nil {
 		return fmt.Errorf("%v: %w", e.opt.NetNS, err)
 	}
 	e.w = newWriter(c)
+	e.w.count = e.opt.Count
 	return nil
 }
 
@@ -76,6 +83,14 @@ func (e *Exporter) Close() {
 	if e.pin != nil {
 		e.pin.Close()
 	}
+}
+
+// alive compares the namespace that has the name now with the one that is written to.
+func (e *Exporter) alive() error {
+	if e.pin == nil {
+		return nil
+	}
+	return e.opt.NetNS.still(&e.id)
 }
 
 // Links returns the links of the namespace as it was last looked at.
@@ -196,7 +211,11 @@ func (e *Exporter) linkNames(s *fib.Snapshot) func(int32) (int32, bool) {
 
 // desired is what of s is wanted here.
 func (e *Exporter) desired(s *fib.Snapshot, actual *plan.Actual) (plan.Desired, plan.Missing, error) {
-	return plan.From(&plan.Source{Owner: e.opt.Owner, FIB: s, Mode: e.opt.Nexthops, Link: e.linkNames(s), Actual: actual})
+	return plan.From(e.source(s, actual))
+}
+
+func (e *Exporter) source(s *fib.Snapshot, actual *plan.Actual) *plan.Source {
+	return &plan.Source{Owner: e.opt.Owner, FIB: s, Mode: e.opt.Nexthops, Link: e.linkNames(s), Actual: actual}
 }
 
 // planned is a plan with what it was made for.
@@ -204,6 +223,7 @@ type planned struct {
 	*plan.Plan
 	desired plan.Desired
 	missing plan.Missing
+	all     bool // everybody's routes were looked at
 }
 
 // Plan compares s with the kernel and changes nothing. The tables that are owned are
@@ -244,5 +264,5 @@ func (e *Exporter) planOnce(ctx context.Context, s *fib.Snapshot) (*planned, err
 	if err != nil {
 		return nil, err
 	}
-	return &planned{p, d, missing}, nil
+	return &planned{p, d, missing, actual.Complete}, nil
 }

@@ -25,10 +25,17 @@ func (e *Exporter) sync(ctx context.Context, s *fib.Snapshot, prune, force bool,
 	if p, err = e.plan(ctx, s); err != nil {
 		return r, nil, err
 	}
+	err = e.carryOut(ctx, p, &r, prune, force, skip)
+	r.Whole, r.Took = true, time.Since(begin)
+	return r, p, err
+}
+
+// carryOut does what a plan says.
+func (e *Exporter) carryOut(ctx context.Context, p *planned, r *ExportReport, prune, force bool, skip func(*plan.Op) bool) error {
 	r.Counts, r.Conflicts, r.Missing, r.Unproven = p.Counts, p.Conflicts, p.missing, p.Unproven
 	if prune && !force {
 		if err := r.Counts.Guard(e.opt.maxDelete()); err != nil {
-			return r, nil, err
+			return err
 		}
 	}
 	ops := p.Ops()
@@ -38,9 +45,7 @@ func (e *Exporter) sync(ctx context.Context, s *fib.Snapshot, prune, force bool,
 	if skip != nil {
 		ops = skipping(ops, skip)
 	}
-	err = e.w.do(ctx, ops, &r, e.opt.Result)
-	r.Took = time.Since(begin)
-	return r, p, err
+	return e.w.do(ctx, ops, r, e.opt.Result)
 }
 
 func skipping(ops iter.Seq[plan.Op], skip func(*plan.Op) bool) iter.Seq[plan.Op] {

@@ -2,6 +2,7 @@ package ksync
 
 import (
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"iter"
@@ -33,9 +34,11 @@ type writer struct {
 	errs    []error // of the requests of a batch; nil entries succeeded
 	replied bool    // any entry of errs is set
 
-	result func(plan.Op, error)
-	retry  []retried
-	report *ExportReport
+	count   func(OpResult, int)   // nil: nobody wants to know
+	refused func(*plan.Op, error) // hears of what a report tells; nil: nobody
+	result  func(plan.Op, error)
+	retry   []retried
+	report  *ExportReport
 }
 
 // retried is a failed request that may succeed after others.
@@ -134,6 +137,9 @@ func (w *writer) flush() error {
 	if err := w.confirm(n); err != nil {
 		return err
 	}
+	if w.count != nil {
+		w.tell(n)
+	}
 	if w.replied || w.result != nil {
 		for i := range n {
 			w.conclude(w.request(i), w.errs[i])
@@ -143,6 +149,33 @@ func (w *writer) flush() error {
 	}
 	w.out, w.starts = w.out[:0], w.starts[:0]
 	return nil
+}
+
+// tell counts what became of the requests of a batch.
+func (w *writer) tell(n int) {
+	var done [plan.Delete + 1][plan.Rule + 1]int
+	for i := range n {
+		v, k := verbOf(w.request(i))
+		if err := w.errs[i]; err != nil {
+			w.count(OpResult{v, k, errnoOf(err)}, 1)
+			continue
+		}
+		done[v][k]++
+	}
+	for v := range done {
+		for k, n := range done[v] {
+			if n > 0 {
+				w.count(OpResult{plan.Verb(v), plan.Kind(k), 0}, n)
+			}
+		}
+	}
+}
+
+func errnoOf(err error) fib.Errno {
+	if k, ok := errors.AsType[*kernelError](err); ok {
+		return k.errno
+	}
+	return fib.EINVAL
 }
 
 // request is the i-th request of the batch.
@@ -226,7 +259,8 @@ func (w *writer) fail(op plan.Op, err error) {
 	r := w.report
 	if errors.Is(err, fib.EEXIST) && op.Verb == plan.Add && op.Kind != plan.Rule {
 		r.Conflicts = append(r.Conflicts, plan.Conflict{Kind: op.Kind, Object: op.Name(), Foreign: err.Error(),
-			Reason: "another's stands there"})
+			Reason: anothers})
+		w.told(&op, err)
 		if w.result != nil {
 			w.result(op, err)
 		}
@@ -237,11 +271,20 @@ func (w *writer) fail(op plan.Op, err error) {
 		r.Pending++
 		err = fmt.Errorf("%w, %w", err, ErrPending)
 	}
+	w.told(&op, err)
 	if len(r.Failures) < maxFailures {
 		r.Failures = append(r.Failures, Failure{Op: op.Verb.String() + " " + op.Name(), Err: err})
 	}
 	if w.result != nil {
 		w.result(op, err)
+	}
+}
+
+const anothers = "another's stands there"
+
+func (w *writer) told(op *plan.Op, err error) {
+	if w.refused != nil {
+		w.refused(op, err)
 	}
 }
 
@@ -279,34 +322,44 @@ func (w *writer) again(ctx context.Context) error {
 	return nil
 }
 
+// verbOf tells from its head what a request asks for.
+func verbOf(request []byte) (plan.Verb, plan.Kind) {
+	typ, flags := binary.NativeEndian.Uint16(request[4:]), binary.NativeEndian.Uint16(request[6:])
+	v, k := plan.Add, plan.Rule
+	switch typ {
+	case rtnl.RTM_NEWNEXTHOP, rtnl.RTM_DELNEXTHOP:
+		k = plan.Nexthop
+	case rtnl.RTM_NEWROUTE, rtnl.RTM_DELROUTE:
+		k = plan.Route
+	}
+	switch {
+	case typ == rtnl.RTM_DELNEXTHOP || typ == rtnl.RTM_DELROUTE || typ == rtnl.RTM_DELRULE:
+		v = plan.Delete
+	case flags&rtnl.NLM_F_REPLACE != 0:
+		v = plan.Replace
+	case flags&rtnl.NLM_F_APPEND != 0:
+		v = plan.Append
+	}
+	return v, k
+}
+
 // decodeOp is the operation that a request asks for.
 func decodeOp(request []byte) (op plan.Op, err error) {
 	m, _, err := rtnl.Next(request)
 	if err != nil {
 		return op, err
 	}
-	switch m.Type {
-	case rtnl.RTM_DELNEXTHOP, rtnl.RTM_DELROUTE, rtnl.RTM_DELRULE:
-		op.Verb = plan.Delete
-	default:
-		switch {
-		case m.Flags&rtnl.NLM_F_REPLACE != 0:
-			op.Verb = plan.Replace
-		case m.Flags&rtnl.NLM_F_APPEND != 0:
-			op.Verb = plan.Append
-		}
-	}
-	switch m.Type {
-	case rtnl.RTM_NEWNEXTHOP, rtnl.RTM_DELNEXTHOP:
-		op.Kind, op.Nexthop = plan.Nexthop, new(fib.NexthopObject)
+	switch op.Verb, op.Kind = verbOf(request); op.Kind {
+	case plan.Nexthop:
+		op.Nexthop = new(fib.NexthopObject)
 		err = rtnl.DecodeNexthop(m, op.Nexthop, nil)
-	case rtnl.RTM_NEWROUTE, rtnl.RTM_DELROUTE:
-		op.Kind, op.Route = plan.Route, new(fib.Route)
+	case plan.Route:
+		op.Route = new(fib.Route)
 		err = rtnl.DecodeRoute(m, op.Route, nil)
 	default:
 		var q rules.Request
 		err = rtnl.DecodeRule(m, &q, nil)
-		op.Kind, op.Rule = plan.Rule, &q.Rule
+		op.Rule = &q.Rule
 	}
 	return op, err
 }

@@ -83,3 +83,20 @@ func (n NetNS) pinned() (NetNS, *os.File, error) {
 	}
 	return Path("/proc/self/fd/" + strconv.Itoa(int(f.Fd()))), f, nil
 }
+
+// still tells whether n is the namespace that it was.
+func (n NetNS) still(was *unix.Stat_t) error {
+	f, err := n.open()
+	if err != nil {
+		return fmt.Errorf("%v: %w: %w", n, ErrNamespaceGone, err)
+	}
+	defer f.Close()
+	var now unix.Stat_t
+	if err := unix.Fstat(int(f.Fd()), &now); err != nil {
+		return err
+	}
+	if now.Dev != was.Dev || now.Ino != was.Ino {
+		return fmt.Errorf("%v: %w: another one took its place", n, ErrNamespaceGone)
+	}
+	return nil
+}

@@ -247,19 +247,7 @@ func (k *kernelSource) alive() error {
 	if k.pin == nil {
 		return nil
 	}
-	f, err := k.named.open()
-	if err != nil {
-		return fmt.Errorf("%v: %w: %w", k.named, ErrNamespaceGone, err)
-	}
-	defer f.Close()
-	var now unix.Stat_t
-	if err := unix.Fstat(int(f.Fd()), &now); err != nil {
-		return err
-	}
-	if now.Dev != k.id.Dev || now.Ino != k.id.Ino {
-		return fmt.Errorf("%v: %w: another one took its place", k.named, ErrNamespaceGone)
-	}
-	return nil
+	return k.named.still(&k.id)
 }
 
 // messages is a batch of netlink messages.

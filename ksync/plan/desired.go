@@ -14,6 +14,9 @@ type Desired struct {
 	// Edit changes a route of the snapshot to what is wanted, or says false to leave it
 	// out. It must do the same each time. nil: only the protocol is set.
 	Edit func(*fib.Route) bool
+
+	from *from // that made it; nil: none did
+	only scope // if not nil, nothing but these prefixes is gone through
 }
 
 // each calls fn for each wanted route of a table with its number, normalized.
@@ -22,13 +25,24 @@ func (d *Desired) each(f fib.Family, t fib.TableID, fn func(int, *fib.Route) boo
 		return
 	}
 	i := 0
-	d.Routes.EachRoute(f, t, func(r *fib.Route) bool {
+	one := func(r *fib.Route) bool {
 		if !d.edit(r) {
 			return true
 		}
 		i++
 		return fn(i-1, r)
-	})
+	}
+	if d.only == nil {
+		d.Routes.EachRoute(f, t, one)
+		return
+	}
+	for _, p := range d.only[tableOf{f, t}] {
+		for _, r := range d.Routes.RoutesAt(t, p) {
+			if !one(&r) {
+				return
+			}
+		}
+	}
 }
 
 // edit makes r what is wanted, unless it is not.

@@ -53,19 +53,7 @@ func made(r *fib.Route) bool {
 // kernel's; and nexthop objects with the owned ids, or as the mode says. It costs one
 // walk over the routes, unless they are taken as they are.
 func From(src *Source) (Desired, Missing, error) {
-	d := Desired{Owner: src.Owner, Routes: src.FIB}
-	f := &from{Source: src}
-	for _, fam := range src.Owner.families() {
-		for _, r := range src.FIB.Rules(fam) {
-			if src.Owner.Rules.Contains(r.Priority) && fib.Protocol(r.Protocol) != fib.ProtoKernel {
-				d.Rules = append(d.Rules, r)
-			}
-		}
-	}
-	if src.Mode != Inline {
-		d.Nexthops = f.objects()
-	}
-	d.Edit = f.edit
+	d, f := begin(src)
 	if src.Link == nil && src.Mode != Objects {
 		return d, f.missing, nil
 	}
@@ -85,6 +73,24 @@ func From(src *Source) (Desired, Missing, error) {
 		d.Nexthops = append(d.Nexthops, more...)
 	}
 	return d, f.missing, nil
+}
+
+// begin takes what is wanted but for what a survey of the routes tells.
+func begin(src *Source) (Desired, *from) {
+	d := Desired{Owner: src.Owner, Routes: src.FIB}
+	f := &from{Source: src}
+	for _, fam := range src.Owner.families() {
+		for _, r := range src.FIB.Rules(fam) {
+			if src.Owner.Rules.Contains(r.Priority) && fib.Protocol(r.Protocol) != fib.ProtoKernel {
+				d.Rules = append(d.Rules, r)
+			}
+		}
+	}
+	if src.Mode != Inline {
+		d.Nexthops = f.objects()
+	}
+	d.Edit, d.from = f.edit, f
+	return d, f
 }
 
 type from struct {

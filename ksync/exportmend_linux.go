@@ -1,0 +1,122 @@
+package ksync
+
+import (
+	"context"
+	"errors"
+	"iter"
+
+	"github.com/fibula-net/fibula/fib"
+	"github.com/fibula-net/fibula/internal/rtnl"
+	"github.com/fibula-net/fibula/ksync/plan"
+)
+
+// objects compares rules and nexthop objects, which are few, and mends them.
+func (x *exporting) objects(ctx context.Context, port uint32) error {
+	if x.desired == nil {
+		return nil
+	}
+	d := *x.desired
+	d.Owner.Tables = nil
+	if d.Owner.Rules.IsZero() && d.Owner.Nexthops.IsZero() {
+		return nil
+	}
+	actual, err := x.look(ctx)
+	if err != nil {
+		return x.later(err)
+	}
+	p, err := plan.New(d, *actual)
+	if err != nil {
+		return err
+	}
+	if p.Counts[plan.Nexthop].Changes() > 0 { // routes may have gone with them
+		x.all = true
+		return nil
+	}
+	var r ExportReport
+	x.refusals.round++
+	err = x.w.do(ctx, skipping(p.Ops(), func(op *plan.Op) bool { return op.Verb != plan.Delete && !x.note(keyOfOp(op), port) }), &r, x.opt.Result)
+	return x.mended(&r, err)
+}
+
+// later leaves what a change in the middle of a look prevented to a whole comparison.
+func (x *exporting) later(err error) error {
+	if errors.Is(err, errInterrupted) || errors.Is(err, errLost) || errors.Is(err, ErrChanging) {
+		x.all = true
+		return nil
+	}
+	return err
+}
+
+// mended tells of repairs. What was refused, or is another's now, is tried again later.
+func (x *exporting) mended(r *ExportReport, err error) error {
+	if r.Done > 0 {
+		x.event(ExportEvent{Kind: ExportRepaired, Times: r.Done})
+	}
+	if r.Failed+len(r.Conflicts) > 0 {
+		_, only := x.refusals.absent()
+		x.certain = x.certain && only
+		x.againAt = x.refusals.next()
+	}
+	if err != nil {
+		x.certain = false
+	}
+	return x.later(err)
+}
+
+// mend restores routes from what was heard of them, without a look at the table.
+func (x *exporting) mend(ctx context.Context, lost map[routeKey]heard) error {
+	if x.desired == nil {
+		x.all = true
+		return nil
+	}
+	var r ExportReport
+	x.refusals.round++
+	err := x.w.do(ctx, x.repairs(lost), &r, x.opt.Result)
+	return x.mended(&r, err)
+}
+
+func (x *exporting) repairs(lost map[routeKey]heard) iter.Seq[plan.Op] {
+	return func(yield func(plan.Op) bool) {
+		for k, h := range lost {
+			wants := x.desired.At(k.route())
+			op, ok := x.repair(wants, &h)
+			switch {
+			case !ok:
+				if h.deleted && len(wants) > 0 {
+					x.note(objectKey{route: k}, h.port)
+				}
+				continue
+			case op.Verb != plan.Delete && !x.note(objectKey{route: k}, h.port):
+				continue
+			}
+			if !yield(op) {
+				return
+			}
+		}
+	}
+}
+
+// repair is what mends one key, if a request alone can.
+func (x *exporting) repair(wants []fib.Route, h *heard) (op plan.Op, ok bool) {
+	op = plan.Op{Kind: plan.Route}
+	alone := h.flags&(rtnl.NLM_F_REPLACE|rtnl.NLM_F_EXCL) != 0 // the first, or only one, under its key
+	switch {
+	case h.deleted && len(wants) == 0:
+		return op, false
+	case h.deleted && len(wants) == 1:
+		if wants[0].Family() == fib.Inet6 && len(wants[0].Nexthops) > 1 {
+			// Perhaps one leg of them (F5). To replace what is left could hit another's route.
+			x.all = true
+			return op, false
+		}
+		op.Verb, op.Route = plan.Add, &wants[0]
+	case len(wants) == 1 && plan.SameRoute(&h.route, &wants[0]) && !h.several:
+		return op, false
+	case h.route.Protocol == x.opt.Owner.Protocol && len(wants) == 1 && alone && !h.several:
+		op.Verb, op.Route = plan.Replace, &wants[0]
+	default: // several under one key, another's in place of ours, or too many
+		x.all = true
+		return op, false
+	}
+	return op, true
+}
