@@ -107,7 +107,7 @@ Type=notify, it prints no lines, but logs.`,
 				return err
 			}
 			if s.wanted() {
-				return s.run(c.Context(), m)
+				return s.run(c.Context(), m, nil)
 			}
 			m.opt.Logger = s.logger()
 			return m.follow(c.Context())

@@ -2,12 +2,14 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"os"
 	"os/signal"
 	"runtime/debug"
 	"slices"
+	"sync"
 	"time"
 	"unicode/utf8"
 
@@ -75,13 +77,47 @@ func (s *service) logger() *slog.Logger {
 	return slog.New(slog.NewTextHandler(s.a.errs, opt))
 }
 
-// run is a daemon around a mirror, until ctx ends.
-func (s *service) run(ctx context.Context, m *mirroring) error {
-	a, log := s.a, s.logger()
+// work is what a service does beside its mirror.
+type work struct {
+	// run works until its context ends, and then leaves things in order. It calls ready when
+	// there is something to mirror.
+	run     func(ctx context.Context, ready func()) error
+	reload  func(context.Context) error
+	health  func() error
+	metrics []daemon.Collector
+}
+
+// run is a daemon around a mirror, until ctx ends. With w the mirror begins when w is
+// ready: it need not follow what is about to be written.
+func (s *service) run(ctx context.Context, m *mirroring, w *work) error {
+	a, log, notifier := s.a, s.logger(), daemon.NotifierFromEnv()
 	hup := make(chan os.Signal, 1)
 	if len(reloadSignals) > 0 { // none would mean all
 		signal.Notify(hup, reloadSignals...)
 		defer signal.Stop(hup)
+	}
+	names, v := a.namesOnce(), versionOf(debug.ReadBuildInfo())
+	opt := daemon.Options{
+		Socket: s.socket, Listen: s.listen, MaxAge: s.maxAge, Logger: log, Notifier: notifier, Reloads: hup,
+		Build: daemon.Build{Version: v.Version, Go: v.Go, Platform: v.Platform}, TableName: tableLabel(names), ProtocolName: protocolLabel(names),
+	}
+	worked := func() error { return nil } // ends the work and says how it ended
+	if w != nil {
+		job := startWork(ctx, w)
+		worked = job.end
+		defer func() { _ = job.end() }()
+		select {
+		case <-job.ready:
+		case <-job.ended:
+			return job.end()
+		case <-ctx.Done():
+			if err := notifier.Stopping(); err != nil {
+				log.Warn("notify failed", slog.Any("cause", err))
+			}
+			log.Info("stopping")
+			return job.end()
+		}
+		opt.Work, opt.Reload, opt.Also, opt.Metrics = job.until, w.reload, w.health, w.metrics
 	}
 	m.opt.Logger = log
 	mirror, err := m.start(ctx)
@@ -89,17 +125,54 @@ func (s *service) run(ctx context.Context, m *mirroring) error {
 		return err
 	}
 	defer mirror.Close()
-	names, v := a.namesOnce(), versionOf(debug.ReadBuildInfo())
-	answers := &served{m: mirror, engine: a.engine, journal: m.journal, heavy: make(chan struct{}, 1)}
-	d := daemon.New(mirror, daemon.Options{
-		Socket: s.socket, Handler: answers.handle, Listen: s.listen, MaxAge: s.maxAge, Logger: log, Notifier: daemon.NotifierFromEnv(),
-		Build: daemon.Build{Version: v.Version, Go: v.Go, Platform: v.Platform}, TableName: tableLabel(names), ProtocolName: protocolLabel(names), Reloads: hup,
-	})
+	answers := newServed(mirror, a.engine, m.journal)
+	opt.Handler = answers.handle
+	d := daemon.New(mirror, opt)
 	answers.stale = d.Health
-	if err := d.Run(ctx); ctx.Err() == nil {
-		return err
+	err = d.Run(ctx)
+	if ctx.Err() != nil {
+		err = nil // to be told to end is no failure
 	}
-	return nil // to be told to end is no failure
+	if errors.Is(err, errWorkEnded) {
+		err = nil
+	}
+	return errors.Join(err, worked())
+}
+
+// job is work that runs.
+type job struct {
+	ready, ended chan struct{}
+	stop         context.CancelFunc
+	err          error // once ended is closed
+}
+
+func startWork(ctx context.Context, w *work) *job {
+	ctx, stop := context.WithCancel(ctx)
+	j := &job{ready: make(chan struct{}), ended: make(chan struct{}), stop: stop}
+	go func() {
+		defer close(j.ended)
+		j.err = w.run(ctx, sync.OnceFunc(func() { close(j.ready) }))
+	}()
+	return j
+}
+
+// until waits for the end of the work, which it asks for when ctx ends.
+func (j *job) until(ctx context.Context) error {
+	select {
+	case <-ctx.Done():
+		return j.end()
+	case <-j.ended:
+		return errWorkEnded
+	}
+}
+
+// errWorkEnded ends a daemon with its work, whose own error is told once.
+var errWorkEnded = errors.New("the work has ended")
+
+func (j *job) end() error {
+	j.stop()
+	<-j.ended
+	return j.err
 }
 
 // tableLabel names tables as ip does, as long as the name leads back to the table.

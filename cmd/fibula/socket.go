@@ -34,7 +34,7 @@ type askedOptions struct {
 
 // socketFlag lets a command be answered by a daemon.
 func (a *app) socketFlag(c *cobra.Command) {
-	c.Flags().StringVar(&a.socket, "socket", "", "ask the daemon that serves this `socket` (fibula mirror --socket)")
+	c.Flags().StringVar(&a.socket, "socket", "", "ask the daemon that serves this `socket` (fibula mirror or sync --socket)")
 }
 
 // ask has the daemon run a command, and returns the error that has its exit code.
@@ -75,6 +75,10 @@ type served struct {
 	stale   func() error // why answers may be out of date, if they may
 	journal *daemon.Journal
 	heavy   chan struct{} // held by the one call that costs as much as the tables
+}
+
+func newServed(m daemon.Mirror, engine string, j *daemon.Journal) *served {
+	return &served{m: m, engine: engine, journal: j, heavy: make(chan struct{}, 1)}
 }
 
 // handle runs what one client asks for.

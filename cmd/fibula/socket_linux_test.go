@@ -39,28 +39,38 @@ func (l *lockedBuffer) String() string {
 // mirrorService runs "fibula mirror" until the test ends, and returns its socket and log.
 func mirrorService(t *testing.T, ns *netnstest.NS, args ...string) (socket string, log *lockedBuffer, stop func() int) {
 	t.Helper()
-	dir, err := os.MkdirTemp("", "fibula") // t.TempDir may be too long for a socket
-	require.NoError(t, err)
-	t.Cleanup(func() { os.RemoveAll(dir) })
-	socket, log = filepath.Join(dir, "s"), &lockedBuffer{}
+	return runService(t, append([]string{"mirror", "-n", ns.Name(), "--log-level", "debug"}, args...)...)
+}
+
+// runService runs a command with a socket until the test ends.
+func runService(t *testing.T, args ...string) (socket string, log *lockedBuffer, stop func() int) {
+	t.Helper()
+	socket, log = filepath.Join(shortDir(t), "s"), &lockedBuffer{}
 	ctx, cancel := context.WithCancel(context.Background())
 	var code int
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)
-		words := append([]string{"mirror", "-n", ns.Name(), "--socket", socket, "--log-level", "debug"}, args...)
-		code = run(ctx, words, strings.NewReader(""), log, log)
+		code = run(ctx, append(args, "--socket", socket), strings.NewReader(""), log, log)
 	}()
 	stop = sync.OnceValue(func() int { cancel(); <-ended; return code })
 	t.Cleanup(func() { stop() })
 	for !strings.Contains(log.String(), "msg=ready") && !strings.Contains(log.String(), `"msg":"ready"`) {
 		select {
 		case <-ended:
-			t.Fatalf("the mirror ended with %d: %s", code, log)
+			t.Fatalf("the service ended with %d: %s", code, log)
 		default:
 		}
 	}
 	return socket, log, stop
+}
+
+// shortDir is a directory for sockets, for which t.TempDir may be too long.
+func shortDir(t *testing.T) string {
+	dir, err := os.MkdirTemp("", "fibula")
+	require.NoError(t, err)
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	return dir
 }
 
 // configured is a namespace with something of everything that answers show.

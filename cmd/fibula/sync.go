@@ -5,13 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"log/slog"
 	"os"
-	"os/signal"
 	"strconv"
 	"strings"
-	"syscall"
-	"time"
 
 	"github.com/spf13/cobra"
 
@@ -37,12 +33,13 @@ type syncer struct {
 	told                                bool
 	consumed                            bool // standard input, which has one state only
 	names                               *iproute.Names
+	service                             service
 }
 
 var nexthopModes = map[string]plan.Mode{"as-given": plan.AsGiven, "objects": plan.Objects, "inline": plan.Inline}
 
 func (a *app) syncCommand() *cobra.Command {
-	s := &syncer{a: a}
+	s := &syncer{a: a, service: service{a: a}}
 	c := &cobra.Command{
 		Use:   "sync",
 		Short: "Make kernel tables, rules and nexthops equal to what they should be, and keep them so",
@@ -56,8 +53,13 @@ words, or from another network namespace (--from-netns). Changes are made before
 are broken: no step loses a flow that both the old and the new state deliver.
 
 Without --once it goes on: what others delete or change is mended, what waits for a link
-comes with it, and SIGHUP reads the state again, all or nothing. At its end it withdraws
-everything, unless --persist is given.
+comes with it, another namespace is followed, and SIGHUP reads the file again, all or
+nothing. At its end it withdraws everything, unless --persist is given. Where a namespace
+goes, that is told, what was written stays, and it ends with code 1.
+
+With --socket and --listen it is a daemon, as fibula mirror is: it answers other commands
+from a mirror of the namespace that it writes to, and serves metrics, what came of each
+write among them, and its health: 200 while the kernel is as desired.
 
     nexthops:
       - {id: 10, via: 192.0.2.1, dev: eth0}
@@ -76,7 +78,8 @@ which and why); else those of fibula get.`,
 		Example: `  fibula sync --once --from uplinks.yaml --table 100 --rules 1000-1999
   fibula sync --dry-run --from uplinks.batch --table 100,101 | ip -batch -
   fibula sync -n blue --from-netns green --table main --nexthops objects --nexthop-ids 1000-1999
-  fibula sync -j --from uplinks.yaml --table 100 --persist`,
+  fibula sync -j --from uplinks.yaml --table 100 --persist
+  fibula sync --from uplinks.yaml --table 100 --socket /run/fibula-sync/sync.sock --listen 127.0.0.1:9177`,
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			if err := s.options(c); err != nil {
@@ -85,6 +88,7 @@ which and why); else those of fibula get.`,
 			return s.run(c.Context())
 		},
 	}
+	s.service.flags(c)
 	f := c.Flags()
 	f.StringSliceVar(&s.tables, "table", nil, "own the routes of these `tables` (names or numbers, by commas)")
 	f.StringVar(&s.protocol, "protocol", defaultProtocol, "own what has this `protocol`")
@@ -114,10 +118,15 @@ func (s *syncer) options(c *cobra.Command) error {
 		return errors.New("sync: give the desired state, either --from FILE or --from-netns NAME")
 	case s.dryRun && s.once:
 		return errors.New("--dry-run and --once exclude each other; give one")
+	case (s.dryRun || s.once) && s.service.socket+s.service.listen != "":
+		return errors.New("--socket and --listen are of a sync that goes on: leave out --once and --dry-run")
 	case s.maxDelete < 0 || s.maxDelete > 100:
 		return fmt.Errorf("--max-delete %d: give a percentage from 0 to 100", s.maxDelete)
 	case s.opt.Grace < 0:
 		return fmt.Errorf("--grace %v: a time is not negative", s.opt.Grace)
+	}
+	if err := s.service.check(); err != nil {
+		return err
 	}
 	s.names = a.namesOnce()
 	o := &s.opt.Owner
@@ -178,14 +187,23 @@ func numberRange(flag, text string) (r plan.Range, err error) {
 	return r, fmt.Errorf("%s %q: give two numbers, such as 1000-1999", flag, text)
 }
 
-// desired reads the desired state.
+// source is the namespace that the desired state comes from.
+func (s *syncer) source() ksync.NetNS {
+	if strings.Contains(s.fromNetns, "/") {
+		return ksync.Path(s.fromNetns)
+	}
+	return ksync.Named(s.fromNetns)
+}
+
+// sourceTables are those that are read there: the local one tells which addresses are its own.
+func (s *syncer) sourceTables() []fib.TableID {
+	return append([]fib.TableID{fib.TableLocal}, s.opt.Owner.Tables...)
+}
+
+// desired reads the desired state, once.
 func (s *syncer) desired(ctx context.Context) (*fib.Snapshot, error) {
 	if s.fromNetns != "" {
-		ns := ksync.Named(s.fromNetns)
-		if strings.Contains(s.fromNetns, "/") {
-			ns = ksync.Path(s.fromNetns)
-		}
-		f, err := ksync.Load(ctx, ksync.Options{NetNS: ns, Tables: append([]fib.TableID{fib.TableLocal}, s.opt.Owner.Tables...), Config: s.a.fibConfig()})
+		f, err := ksync.Load(ctx, ksync.Options{NetNS: s.source(), Tables: s.sourceTables(), Config: s.a.fibConfig()})
 		if err != nil {
 			return nil, err
 		}
@@ -216,83 +234,30 @@ func (s *syncer) read() ([]byte, error) {
 }
 
 func (s *syncer) run(ctx context.Context) error {
-	s.opt.Logger = slog.New(slog.DiscardHandler)
+	if !s.dryRun && !s.once {
+		return s.follow(ctx)
+	}
 	want, err := s.desired(ctx)
 	if err != nil {
 		return fmt.Errorf("sync: %w", err)
 	}
-	if s.dryRun || s.once {
-		e, err := ksync.OpenExporter(s.opt)
-		if err != nil {
-			return s.a.liveError(err)
-		}
-		defer e.Close()
-		if s.dryRun {
-			return s.showPlan(ctx, e, want)
-		}
-		r, err := e.Sync(ctx, want)
-		if err != nil {
-			return fmt.Errorf("sync: %w", s.a.liveError(err))
-		}
-		if err := s.tell(&r); err != nil {
-			return err
-		}
-		if !r.InSync() {
-			return &exitError{code: exitDisagree}
-		}
-		return nil
+	e, err := ksync.OpenExporter(s.opt)
+	if err != nil {
+		return s.a.liveError(err)
 	}
-	return s.follow(ctx, want)
-}
-
-// follow goes on until it is told to end.
-func (s *syncer) follow(ctx context.Context, want *fib.Snapshot) error {
-	changed, hup := make(chan struct{}), make(chan os.Signal, 1)
-	signal.Notify(hup, syscall.SIGHUP)
-	defer signal.Stop(hup)
-	ended := make(chan struct{})
-	defer close(ended)
-	go func() {
-		for {
-			select {
-			case <-ended:
-				return
-			case <-hup:
-			}
-			select {
-			case <-ended:
-				return
-			case changed <- struct{}{}:
-			}
-		}
-	}()
-	first := want
-	src := ksync.Source{Changed: changed, Desired: func() (*fib.Snapshot, error) {
-		if first != nil {
-			want, first = first, nil
-			return want, nil
-		}
-		return s.desired(ctx)
-	}}
-	var failed error
-	s.opt.Event = func(ev ksync.ExportEvent) {
-		if err := s.event(&ev); err != nil && failed == nil {
-			failed = err
-		}
+	defer e.Close()
+	if s.dryRun {
+		return s.showPlan(ctx, e, want)
 	}
-	begin := time.Now()
-	if err := ksync.Export(ctx, src, s.opt); err != nil {
+	r, err := e.Sync(ctx, want)
+	if err != nil {
 		return fmt.Errorf("sync: %w", s.a.liveError(err))
 	}
-	if failed != nil {
-		return failed
+	if err := s.tell(&r); err != nil {
+		return err
 	}
-	if s.a.json {
-		return nil
+	if !r.InSync() {
+		return &exitError{code: exitDisagree}
 	}
-	what := "withdrawn"
-	if s.opt.Persist {
-		what = "left in the kernel"
-	}
-	return s.a.write(fmt.Appendf(nil, "ended after %v; everything is %s\n", time.Since(begin).Round(time.Second), what))
+	return nil
 }

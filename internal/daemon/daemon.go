@@ -46,9 +46,16 @@ type Options struct {
 	// Reload is called when Reloads says so: on SIGHUP.
 	Reload  func(context.Context) error
 	Reloads <-chan os.Signal
+	// Also, if not nil, says what else is wrong, as health.
+	Also func() error
+	// Work, if not nil, is what the daemon does beside. When its context ends it leaves
+	// things in order, which may take long, and Run waits for that. Its error ends the daemon.
+	Work func(context.Context) error
 	// Ready, if not nil, is called when everything works, with the address of Listen.
 	Ready func(web net.Addr)
 }
+
+const defaultMaxAge = 10 * time.Second
 
 // Build says what runs.
 type Build struct{ Version, Go, Platform string }
@@ -63,7 +70,7 @@ type Daemon struct {
 // New makes a daemon around a mirror that runs.
 func New(m Mirror, opt Options) *Daemon {
 	if opt.MaxAge <= 0 {
-		opt.MaxAge = 10 * time.Second
+		opt.MaxAge = defaultMaxAge
 	}
 	if opt.TableName == nil {
 		opt.TableName = func(id fib.TableID) string { return strconv.FormatUint(uint64(id), 10) }
@@ -94,16 +101,27 @@ func (d *Daemon) Health() error {
 	return nil
 }
 
+// health is Health, and what else is wrong.
+func (d *Daemon) health() error {
+	if err := d.Health(); err != nil || d.opt.Also == nil {
+		return err
+	}
+	return d.opt.Also()
+}
+
 // Run offers what the options say until ctx ends, which is no error, or the mirror does.
 // When it returns, all is closed and nothing of it runs any more; the mirror is the caller's.
 func (d *Daemon) Run(ctx context.Context) (err error) {
+	living, die := context.WithCancel(context.WithoutCancel(ctx)) // longer than ctx: until all is in order
 	ctx, stop := context.WithCancelCause(ctx)
-	var parts sync.WaitGroup
+	var parts, life sync.WaitGroup
 	defer func() {
 		stop(nil)
 		d.told(d.opt.Notifier.Stopping())
 		d.log.Info("stopping")
 		parts.Wait()
+		die()
+		life.Wait()
 	}()
 	part := func(fn func(context.Context) error) {
 		parts.Go(func() {
@@ -129,7 +147,11 @@ func (d *Daemon) Run(ctx context.Context) (err error) {
 		addr = l.Addr()
 		part(func(ctx context.Context) error { return d.serveWeb(ctx, l) })
 	}
-	part(func(ctx context.Context) error { d.opt.Notifier.Watchdog(ctx, d.alive()); return nil })
+	alive := d.alive()
+	life.Go(func() { d.opt.Notifier.Watchdog(living, func() bool { return ctx.Err() != nil || alive() }) })
+	if d.opt.Work != nil {
+		part(d.opt.Work)
+	}
 	part(d.watchHealth)
 	part(d.reloads)
 	part(func(ctx context.Context) error {
@@ -190,7 +212,7 @@ func (d *Daemon) watchHealth(ctx context.Context) error {
 			return nil
 		case <-tick.C:
 		}
-		err := d.Health()
+		err := d.health()
 		switch {
 		case err != nil && well:
 			d.log.Warn("lockstep lost", slog.Any("cause", err))

@@ -13,7 +13,7 @@ func NewOperations() Operations {
 	}, []string{"op", "object", "result"})}
 }
 
-// Count counts n operations: op is add, replace or delete, object is route, rule or nexthop,
+// Count counts n operations: op is add, append, replace or delete, object is route, rule or nexthop,
 // result is ok or the name of an errno.
 func (o Operations) Count(op, object, result string, n int) {
 	o.WithLabelValues(op, object, result).Add(float64(n))
