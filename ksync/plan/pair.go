@@ -124,7 +124,58 @@ func (p *Plan) change(tp *tablePlan, number int, want, have *fib.Route) {
 		p.Counts[Route].Kept++
 		return
 	}
+	if tp.fam == fib.Inet6 && p.lessLegs(want, have) {
+		return
+	}
 	p.enter(tp, number, want, Replace, have)
+}
+
+// legs reports whether an IPv6 route is of legs with gateways, which others' may join (D3).
+func legs(r *fib.Route) bool {
+	return r.NexthopID == 0 && len(r.Nexthops) > 0 && !slices.ContainsFunc(r.Nexthops, func(n fib.Nexthop) bool { return !n.Gateway.Is6() })
+}
+
+// lessLegs makes have want by appending the legs that it lacks and deleting, one by one, those
+// that it has too many, if that is all that differs. A replacement would take those
+// legs along that are another's.
+func (p *Plan) lessLegs(want, have *fib.Route) bool {
+	if !legs(want) || !legs(have) {
+		return false
+	}
+	same := *have
+	same.Nexthops = want.Nexthops
+	if !SameRoute(&same, want) {
+		return false
+	}
+	in := func(list []fib.Nexthop, n *fib.Nexthop) bool {
+		return slices.ContainsFunc(list, func(x fib.Nexthop) bool { return sameLeg(&x, n) })
+	}
+	kept, surplus := *have, *have
+	kept.Nexthops, surplus.Nexthops = nil, nil
+	for i := range have.Nexthops {
+		n := have.Nexthops[i]
+		switch {
+		case in(want.Nexthops, &n):
+			kept.Nexthops = append(kept.Nexthops, n)
+		case slices.ContainsFunc(want.Nexthops, func(x fib.Nexthop) bool { return x.Gateway == n.Gateway && x.Link == n.Link }):
+			return false // changes in place
+		default:
+			surplus.Nexthops = append(surplus.Nexthops, n)
+		}
+	}
+	n := len(kept.Nexthops)
+	if len(surplus.Nexthops) == 0 || n > len(want.Nexthops) || !slices.Equal(kept.Nexthops, want.Nexthops[:n]) {
+		return false // or the legs would be in another order
+	}
+	if n < len(want.Nexthops) {
+		more := *want
+		more.Nexthops = slices.Clone(want.Nexthops[n:])
+		p.special = append(p.special, Op{Verb: Append, Kind: Route, Route: &more})
+	}
+	less := exactly(&surplus)
+	p.special = append(p.special, Op{Verb: Delete, Kind: Route, Route: &less})
+	p.Counts[Route].Replaced++
+	return true
 }
 
 // enter decides when a wanted route comes.
@@ -179,6 +230,12 @@ func (p *Plan) leave(tp *tablePlan, r *fib.Route, exact bool) {
 		copy(g.addr[:], a[:])
 	} else {
 		g.addr = r.Dst.Addr().As16()
+		if legs(r) {
+			g.leg, g.legs = uint32(len(tp.legs)), uint16(len(r.Nexthops))
+			for i := range r.Nexthops {
+				tp.legs = append(tp.legs, goneLeg{r.Nexthops[i].Gateway.As16(), r.Nexthops[i].Link})
+			}
+		}
 	}
 	// Priority 0 in a request for IPv4 is any, and a source prefix has no room.
 	if exact || r.Src.IsValid() || tp.fam == fib.Inet && r.Priority == 0 {

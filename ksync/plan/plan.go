@@ -43,6 +43,7 @@ type tablePlan struct {
 	has     [nPhases]bool
 	gone    []gone
 	exact   []fib.Route // that a key alone does not tell; gone.exact names one
+	legs    []goneLeg   // of IPv6 routes that go
 	throws  []throw
 	blocked map[key]bool // where something foreign is in the way
 }
@@ -77,9 +78,18 @@ type gone struct {
 	addr     [16]byte
 	priority uint32
 	exact    uint32 // number in tablePlan.exact, plus one
+	leg      uint32 // number of its first in tablePlan.legs
+	legs     uint16
 	bits     uint8
 	tos      uint8
 	phase    phase
+}
+
+// goneLeg is a leg of an IPv6 route: one under the same key may be another's, and only a
+// request that names the gateway leaves that (D4a).
+type goneLeg struct {
+	gateway [16]byte
+	link    int32
 }
 
 // New compares two states. Nothing of either is changed; desired must not change while
@@ -215,7 +225,11 @@ func (p *Plan) deletions(ph phase, yield func(Op) bool) bool {
 			if g.exact != 0 {
 				r = t.exact[g.exact-1]
 			} else {
-				r = fib.Route{Table: t.id, Dst: g.dst(t.fam), TOS: g.tos, Priority: g.priority, Scope: fib.ScopeNowhere, Protocol: p.want.Owner.Protocol}
+				legs := r.Nexthops[:0]
+				for _, l := range t.legs[g.leg:][:g.legs] {
+					legs = append(legs, fib.Nexthop{Link: l.link, Gateway: netip.AddrFrom16(l.gateway), Weight: 1})
+				}
+				r = fib.Route{Nexthops: legs, Table: t.id, Dst: g.dst(t.fam), TOS: g.tos, Priority: g.priority, Scope: fib.ScopeNowhere, Protocol: p.want.Owner.Protocol}
 			}
 			if !yield(Op{Verb: Delete, Kind: Route, Route: &r}) {
 				return false
