@@ -35,6 +35,7 @@
 //
 // The proof takes what a route's type says: routes whose nexthops are dead and flows
 // that ask for an output link are outside of it. So is what [Plan.Unproven] names:
-// gotos and rules with suppress_ifgroup that come or go, throw routes that hide what
-// delivers one TOS and refuses another.
+// gotos and rules with suppress_ifgroup that come or go, rules of one priority that cannot
+// be deleted from the last to the first, throw routes that hide what delivers one TOS and
+// refuses another.
 package plan

@@ -98,7 +98,30 @@ func (p *Plan) planRules(actual *Actual) {
 		// A goto needs its target, and then skips what is between.
 		slices.SortStableFunc(adds, func(a, b rules.Rule) int { return cmp.Compare(isGoto(&a), isGoto(&b)) })
 		p.rules.adds = append(p.rules.adds, adds...)
-		p.rules.deletes = append(p.rules.deletes, inOrderOut(f, have, adds, deletes)...)
+		out := inOrderOut(f, have, adds, deletes)
+		p.turned(f, deletes, out)
+		p.rules.deletes = append(p.rules.deletes, out...)
+	}
+}
+
+// turned tells of rules that cannot go from the last to the first, since a kernel would take
+// another that agrees (A5).
+func (p *Plan) turned(f fib.Family, deletes, out []rules.Rule) {
+	others := func(list []rules.Rule) (out []rules.Rule) {
+		for _, r := range list {
+			if r.Action != rules.ActGoto {
+				out = append(out, r)
+			}
+		}
+		return out
+	}
+	down := others(deletes)
+	slices.Reverse(down)
+	for i, r := range others(out) {
+		if r != down[i] {
+			p.unproven("%v rule %v: it goes before one behind it, which cannot be named alone", f, r)
+			return
+		}
 	}
 }
 
