@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -74,11 +75,13 @@ type served struct {
 	engine  string
 	stale   func() error // why answers may be out of date, if they may
 	journal *daemon.Journal
-	heavy   chan struct{} // held by the one call that costs as much as the tables
+	// Each held by the one call that costs as much as the tables: an audit must not wait for
+	// who takes a state slowly.
+	audits, saves chan struct{}
 }
 
 func newServed(m daemon.Mirror, engine string, j *daemon.Journal) *served {
-	return &served{m: m, engine: engine, journal: j, heavy: make(chan struct{}, 1)}
+	return &served{m: m, engine: engine, journal: j, audits: make(chan struct{}, 1), saves: make(chan struct{}, 1)}
 }
 
 // handle runs what one client asks for.
@@ -112,11 +115,12 @@ func (d *served) run(ctx context.Context, a *app, c *daemon.Call, o *askedOption
 	case "explain":
 		return a.explain(ctx, c.Words)
 	case "state save":
-		release, err := d.alone(ctx)
+		release, err := alone(ctx, d.saves)
 		if err != nil {
 			return err
 		}
 		defer release()
+		a.out = &brisk{w: a.out, now: time.Now}
 		return a.stateSave(ctx, "-", iproute.StateOptions{Gzip: o.Gzip})
 	case "monitor":
 		a.snapshot = nil // or it would be kept in memory as long as the client listens
@@ -124,7 +128,7 @@ func (d *served) run(ctx context.Context, a *app, c *daemon.Call, o *askedOption
 		defer w.Close()
 		return a.follow(ctx, w, o.Timestamps)
 	case "audit":
-		release, err := d.alone(ctx)
+		release, err := alone(ctx, d.audits)
 		if err != nil {
 			return err
 		}
@@ -134,13 +138,38 @@ func (d *served) run(ctx context.Context, a *app, c *daemon.Call, o *askedOption
 	return fmt.Errorf("the daemon does not know %q: it may be older than what asks", c.Verb)
 }
 
-// alone waits until no other heavy call runs, so that many clients need no more memory
+// alone waits until no other call has the slot, so that many clients need no more memory
 // than one.
-func (d *served) alone(ctx context.Context) (release func(), err error) {
+func alone(ctx context.Context, slot chan struct{}) (release func(), err error) {
 	select {
-	case d.heavy <- struct{}{}:
-		return func() { <-d.heavy }, nil
+	case slot <- struct{}{}:
+		return func() { <-slot }, nil
 	case <-ctx.Done():
 		return nil, ctx.Err()
 	}
+}
+
+const (
+	briskGrace = 10 * time.Second
+	briskPace  = 1 << 20 // bytes a second
+)
+
+// brisk fails when who reads takes longer than a time, and a second for each MiB, for what is
+// written: others wait for the slot.
+type brisk struct {
+	w    io.Writer
+	now  func() time.Time
+	n    int64
+	took time.Duration // that writes waited
+}
+
+func (b *brisk) Write(p []byte) (int, error) {
+	begin := b.now()
+	n, err := b.w.Write(p)
+	b.n += int64(n)
+	b.took += b.now().Sub(begin)
+	if limit := briskGrace + time.Duration(b.n)*time.Second/briskPace; err == nil && b.took > limit {
+		err = fmt.Errorf("%v for %d bytes is too slow; others wait", b.took.Round(time.Millisecond), b.n)
+	}
+	return n, err
 }

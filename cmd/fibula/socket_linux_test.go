@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"compress/gzip"
 	"context"
+	"fmt"
 	"io"
 	"os"
 	"path/filepath"
@@ -11,10 +12,12 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/fibula-net/fibula/internal/daemon"
 	"github.com/fibula-net/fibula/internal/netnstest"
 )
 
@@ -208,3 +211,58 @@ func TestSocketExcludesOtherSources(t *testing.T) {
 		assert.Contains(t, r.stderr, says, line)
 	}
 }
+
+// stalled is a reader that takes nothing once it was told something, until it is let go.
+type stalled struct {
+	told, on chan struct{}
+	once     sync.Once
+}
+
+func (s *stalled) Write(b []byte) (int, error) {
+	s.once.Do(func() { close(s.told) })
+	<-s.on
+	return len(b), nil
+}
+
+func TestSlowClientDoesNotHoldUpAudits(t *testing.T) {
+	ns := configured(t)
+	var lines []string
+	for i := range 10_000 {
+		lines = append(lines, fmt.Sprintf("route add 30.%d.%d.0/24 via 10.0.0.2", i>>8, i&255))
+	}
+	ns.Batch(lines...)
+	socket, _, _ := mirrorService(t, ns)
+	slow, done := &stalled{told: make(chan struct{}), on: make(chan struct{})}, make(chan error, 1)
+	go func() {
+		_, err := daemon.Ask(t.Context(), socket, daemon.Request{Verb: "state save", Options: []byte("{}")}, nil, slow, io.Discard)
+		done <- err
+	}()
+	<-slow.told // and more waits than a socket takes
+	for range 3 {
+		assert.Contains(t, fibula(t, "", "audit", "--socket", socket).stdout, "equal at generation")
+	}
+	close(slow.on)
+	require.NoError(t, <-done)
+}
+
+func TestBriskWriterMindsTheReaderAlone(t *testing.T) {
+	now := time.Unix(0, 0)
+	var wait time.Duration
+	b := &brisk{now: func() time.Time { return now }, w: writerFunc(func(p []byte) (int, error) { now = now.Add(wait); return len(p), nil })}
+	mib := make([]byte, 1<<20)
+	wait = time.Second
+	for range 100 {
+		now = now.Add(time.Hour) // what there is to write takes its time
+		_, err := b.Write(mib)
+		require.NoError(t, err)
+	}
+	wait = briskGrace
+	_, err := b.Write(nil)
+	require.NoError(t, err)
+	_, err = b.Write(nil)
+	assert.ErrorContains(t, err, "2m0s for 104857600 bytes is too slow")
+}
+
+type writerFunc func([]byte) (int, error)
+
+func (f writerFunc) Write(p []byte) (int, error) { return f(p) }
