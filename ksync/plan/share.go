@@ -16,6 +16,10 @@ type share struct {
 	ids   map[leg]uint32
 	sets  map[string]uint32 // of several legs, by name
 	legs  map[string][]fib.Nexthop
+	// How many routes have each.
+	uses    map[leg]int
+	setUses map[string]int
+	run     int // of the last question, not counted yet
 	// The last question: most routes ask what the one before asked.
 	last    []fib.Nexthop
 	lastFam fib.Family
@@ -30,7 +34,8 @@ type leg struct {
 }
 
 func newShare(src *Source, given []fib.NexthopObject) *share {
-	return &share{src: src, given: given, ids: map[leg]uint32{}, sets: map[string]uint32{}, legs: map[string][]fib.Nexthop{}}
+	return &share{src: src, given: given, ids: map[leg]uint32{}, sets: map[string]uint32{}, legs: map[string][]fib.Nexthop{},
+		uses: map[leg]int{}, setUses: map[string]int{}}
 }
 
 // legOf is the object's content for one leg of a route of a family.
@@ -62,22 +67,79 @@ func able(r *fib.Route) bool {
 	return true
 }
 
+// note counts a route that is wanted.
 func (s *share) note(r *fib.Route) {
-	if !able(r) || r.Family() == s.lastFam && slices.Equal(s.last, r.Nexthops) {
+	if !able(r) {
 		return
 	}
-	s.last, s.lastFam = append(s.last[:0], r.Nexthops...), r.Family()
-	for i := range r.Nexthops {
-		l := legOf(r.Family(), &r.Nexthops[i])
-		if _, ok := s.ids[l]; !ok {
+	if r.Family() != s.lastFam || !slices.Equal(s.last, r.Nexthops) {
+		s.flush()
+		s.last, s.lastFam = append(s.last[:0], r.Nexthops...), r.Family()
+	}
+	s.run++
+}
+
+// flush counts the routes of the last question.
+func (s *share) flush() {
+	s.count(s.lastFam, s.last, s.run)
+	s.last, s.lastFam, s.run = s.last[:0], 0, 0
+}
+
+func (s *share) count(f fib.Family, legs []fib.Nexthop, n int) {
+	if n == 0 {
+		return
+	}
+	for i := range legs {
+		l := legOf(f, &legs[i])
+		if s.uses[l] += n; s.uses[l] <= 0 {
+			delete(s.uses, l)
+			delete(s.ids, l)
+		} else {
 			s.ids[l] = 0
 		}
 	}
-	if len(r.Nexthops) > 1 {
-		name := string(s.setName(r.Family(), r.Nexthops))
-		if _, ok := s.sets[name]; !ok {
-			s.sets[name] = 0
-			s.legs[name] = slices.Clone(r.Nexthops)
+	if len(legs) < 2 {
+		return
+	}
+	name := string(s.setName(f, legs))
+	if s.setUses[name] += n; s.setUses[name] <= 0 {
+		delete(s.setUses, name)
+		delete(s.sets, name)
+		delete(s.legs, name)
+	} else if _, known := s.sets[name]; !known {
+		s.sets[name] = 0
+		s.legs[name] = slices.Clone(legs)
+	}
+}
+
+// following is a share for a state that differs from the one of old in a scope: settle is
+// still to be called.
+func (s *share) following(old, now *Desired) {
+	was := old.from.share
+	maps.Copy(s.uses, was.uses)
+	maps.Copy(s.setUses, was.setUses)
+	maps.Copy(s.legs, was.legs)
+	for l := range s.uses {
+		s.ids[l] = 0
+	}
+	for name := range s.setUses {
+		s.sets[name] = 0
+	}
+	for _, side := range [...]struct {
+		d *Desired
+		n int
+	}{{now, 1}, {old, -1}} { // first what comes, lest something is dropped for a moment
+		for k, list := range now.only {
+			for _, p := range list {
+				for _, r := range side.d.Routes.RoutesAt(k.id, p) {
+					if wanted, _ := side.d.from.wants(&r); !wanted {
+						continue
+					}
+					if Normalize(&r); able(&r) {
+						s.count(r.Family(), r.Nexthops, side.n)
+					}
+				}
+			}
 		}
 	}
 }
@@ -113,7 +175,7 @@ func (s *share) idOf(r *fib.Route) uint32 {
 // objects whose routes want something else now, so that one message moves them all,
 // then free ones.
 func (s *share) settle(d *Desired) ([]fib.NexthopObject, error) {
-	s.last, s.lastFam = s.last[:0], 0
+	s.flush()
 	own := map[uint32]fib.NexthopObject{} // there, and not given
 	taken := map[uint32]bool{}
 	for i := range s.given {

@@ -28,9 +28,8 @@ type tableOf struct {
 type scope map[tableOf][]netip.Prefix
 
 // Step is [From] and [New] for a state that differs little from the one before, which
-// made the kernel what it is known to be: it costs the number of routes that differ, and
-// in mode [Objects] a walk over those that are desired. What else src.Actual has, rules
-// and objects, is compared as ever. Complete there says that no other's route has a key of ours.
+// made the kernel what it is known to be: it costs the number of routes that differ, and of
+// all rules and objects, which are compared as ever with what src.Actual has. Complete there says that no other's route has a key of ours.
 //
 // False: it takes a comparison with all that is there. So it does when a link has another index,
 // a shared nexthop another object, or throw routes come or go.
@@ -40,29 +39,29 @@ func Step(src *Source, known Known) (p *Plan, d Desired, missing Missing, ok boo
 		return nil, d, missing, false, nil
 	}
 	actual := *src.Actual
-	actual.Routes = old.asActual(nil)
 	from := *src
 	from.Actual = &actual
+	d, f := begin(&from)
+	was, scoped := *old, d
+	scoped.only = d.changedSince(old)
+	was.only = scoped.only
+	actual.Routes = was.asActual(known.Absent)
 	if src.Mode == Objects {
-		if d, missing, err = From(&from); err != nil {
+		f.share = newShare(&from, d.Nexthops)
+		f.share.following(old, &scoped)
+		more, err := f.share.settle(&d)
+		if err != nil {
 			return nil, d, missing, false, err
 		}
-	} else {
-		d, _ = begin(&from)
-		missing = d.from.missing
+		d.Nexthops = append(d.Nexthops, more...)
+		scoped.Nexthops = d.Nexthops
 	}
 	if !maps.Equal(d.from.gone, old.from.gone) || !d.from.share.continues(old.from.share) {
 		return nil, d, missing, false, nil
 	}
-	scoped, was := d, *old
-	scoped.only = d.changedSince(old)
-	was.only = scoped.only
-	if src.Mode != Objects {
-		missing.Routes = old.from.missing.Routes - was.missing() + scoped.missing()
-		missing.example(old.from.missing.Example)
-		d.from.missing = missing
-	}
-	actual.Routes = was.asActual(known.Absent)
+	f.missing.Routes = old.from.missing.Routes - was.missing() + scoped.missing()
+	f.missing.example(old.from.missing.Example)
+	missing = f.missing
 	p, err = New(scoped, actual)
 	if err != nil || p.NeedsComplete || slices.ContainsFunc(p.tables, func(t tablePlan) bool { return len(t.throws) > 0 }) {
 		return nil, d, missing, false, err
