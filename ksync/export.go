@@ -20,8 +20,8 @@ const DefaultMaxDelete = 50
 var ErrPending = errors.New("waits for a link or gateway")
 
 // ErrGivenUp is wrapped by what is said of a desired object that the kernel refused again and
-// again. It is tried no more until it, or links or addresses, change.
-var ErrGivenUp = errors.New("given up until it, or links or addresses, change")
+// again. It is tried no more until it, or a link, address or nexthop object, changes.
+var ErrGivenUp = errors.New("given up until it, or a link, address or nexthop, changes")
 
 // ErrSourceEnded is wrapped by the error of a source that will never have another state.
 var ErrSourceEnded = errors.New("the source of the desired state has ended")

@@ -66,13 +66,14 @@ type foreignNews struct {
 	// more is what a look at rules and nexthops tells; all what a whole comparison does.
 	more, all bool
 	overflow  bool
-	shared    bool   // another's route came under a key that a route had
-	port      uint32 // who changed a rule or nexthop last
-	err       error  // nothing more will be heard
+	shared    bool            // another's route came under a key that a route had
+	port      uint32          // who changed a rule or nexthop last
+	lent      map[uint32]bool // objects of others that came, changed or went
+	err       error           // nothing more will be heard
 }
 
 func (n *foreignNews) empty() bool {
-	return len(n.routes) == 0 && !n.more && !n.all && !n.shared && n.err == nil
+	return len(n.routes) == 0 && !n.more && !n.all && !n.shared && len(n.lent) == 0 && n.err == nil
 }
 
 // listener hears of what others do to what an owner owns. One goroutine drains the
@@ -147,6 +148,9 @@ func (n *foreignNews) merge(b *foreignNews) {
 	if b.port != 0 {
 		n.port = b.port
 	}
+	for id := range b.lent {
+		n.lend(id)
+	}
 	if n.routes == nil {
 		n.routes = b.routes
 		return
@@ -154,6 +158,14 @@ func (n *foreignNews) merge(b *foreignNews) {
 	for k, h := range b.routes {
 		n.note(k, h)
 	}
+}
+
+// lend notes that something is new of an object of others.
+func (n *foreignNews) lend(id uint32) {
+	if n.lent == nil {
+		n.lent = map[uint32]bool{}
+	}
+	n.lent[id] = true
 }
 
 func (n *foreignNews) note(k routeKey, h heard) {
@@ -194,11 +206,16 @@ func (l *listener) hear(n *foreignNews, m rtnl.Message) {
 		}
 	case rtnl.RTM_NEWNEXTHOP, rtnl.RTM_DELNEXTHOP:
 		var o fib.NexthopObject
-		if rtnl.DecodeNexthop(m, &o, nil) == nil && l.owner.Nexthops.Contains(o.ID) {
-			// With an object its routes go, most of them silently.
-			n.more, n.port = true, m.Port
-			n.all = n.all || m.Type == rtnl.RTM_DELNEXTHOP
+		if rtnl.DecodeNexthop(m, &o, nil) != nil {
+			return
 		}
+		if !l.owner.Nexthops.Contains(o.ID) {
+			n.lend(o.ID)
+			return
+		}
+		// With an object its routes go, most of them silently.
+		n.more, n.port = true, m.Port
+		n.all = n.all || m.Type == rtnl.RTM_DELNEXTHOP
 	case rtnl.RTM_NEWLINK, rtnl.RTM_DELLINK:
 		l.link(n, m)
 	case rtnl.RTM_NEWADDR, rtnl.RTM_DELADDR:

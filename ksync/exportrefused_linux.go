@@ -117,6 +117,17 @@ func (f *refusals) anew() {
 	f.more = false
 }
 
+// revive gives what was given up one more try: something of ours has changed, over which its
+// gateway may be reached now.
+func (f *refusals) revive() {
+	for _, x := range f.objects {
+		if x.givenUp() {
+			x.times = refusedTimes - 1
+			x.until = f.now().Add(refusedLongest)
+		}
+	}
+}
+
 // met notes that an object was left to rest.
 func (f *refusals) met(k objectKey) { f.objects[k].met = f.round }
 

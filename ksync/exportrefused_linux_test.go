@@ -39,6 +39,12 @@ func TestRefusalsRestAndEnd(t *testing.T) {
 	assert.NotNil(t, f.rests(k))
 	assert.ErrorIs(t, x.failure().Err, ErrGivenUp)
 	assert.ErrorIs(t, x.failure().Err, fib.EINVAL)
+	f.revive()
+	assert.NotNil(t, f.rests(k), "not at once")
+	now = now.Add(refusedLongest)
+	assert.Nil(t, f.rests(k), "but once more")
+	x, _ = f.refuse(&op, never)
+	assert.True(t, x.givenUp())
 	f.anew()
 	assert.Nil(t, f.rests(k))
 	for range 3 * refusedTimes { // what may pass is never given up
@@ -122,6 +128,29 @@ func TestWhatIsRefusedComesWithItsSurroundings(t *testing.T) {
 	ns.Batch("addr add 10.0.0.77/16 dev d0", "addr del 10.0.0.1/24 dev d0")
 	x.await(ExportSynced, inSync)
 	assert.Equal(t, 3, countOf(ns, "route show table 100"))
+	x.end()
+}
+
+// Routes of ours by another's nexthop object go with it without a word, and are missed at once.
+func TestAnothersNexthopTakesRoutesAlong(t *testing.T) {
+	t.Parallel()
+	ns, _ := exportNS(t)
+	ns.IP("nexthop add id 7 via 10.0.0.9 dev d0")
+	f := fib.New(fib.Config{})
+	_, err := f.Update(func(tx *fib.Txn) error {
+		r := fib.Route{Table: 100, Dst: pfx("20.0.0.0/8"), Type: fib.TypeUnicast, NexthopID: 7}
+		_, err := tx.TellRoute(&r, fib.OpAdd)
+		return err
+	})
+	require.NoError(t, err)
+	x := exportFIB(t, ns, f, ExportOptions{})
+	x.await(ExportSynced, inSync)
+	ns.IP("nexthop del id 7")
+	r := x.await(ExportSynced, nil).Report
+	assert.Equal(t, 1, r.Failed)
+	ns.IP("nexthop add id 7 via 10.0.0.8 dev d0")
+	x.await(ExportSynced, inSync)
+	assert.Equal(t, 1, countOf(ns, "route show table 100"))
 	x.end()
 }
 

@@ -225,7 +225,10 @@ func (x *exporting) settle(ctx context.Context) error {
 			return err
 		}
 	}
-	if n.all { // links or addresses, by which the kernel may take now what it refused
+	for id := range n.lent {
+		n.all = n.all || x.desired != nil && x.desired.Borrows(id)
+	}
+	if n.all { // links, addresses or nexthops, by which the kernel may take now what it refused
 		x.all = true
 		x.refusals.anew()
 	}
@@ -339,6 +342,9 @@ func (x *exporting) synced(r *ExportReport, p *planned) {
 	x.there = r.Counts[plan.Route].Desired - absent
 	x.certain = x.certain && only
 	x.refusals.standing(r)
+	if r.Done > 0 {
+		x.refusals.revive()
+	}
 	if len(p.Conflicts) > 0 || x.refusals.more {
 		x.retryAt = time.Now().Add(x.retryWait)
 		x.retryWait = min(2*x.retryWait, exportRetries)

@@ -68,6 +68,10 @@ func (d *Desired) At(r *fib.Route) (out []fib.Route) {
 	return out
 }
 
+// Borrows reports whether a wanted route may use a nexthop object that is not ours, and with
+// which it goes.
+func (d *Desired) Borrows(id uint32) bool { return d.from != nil && d.from.borrowed[id] }
+
 // Count is the number of wanted routes.
 func (d *Desired) Count() (n int) {
 	for _, f := range d.Owner.families() {

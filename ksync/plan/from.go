@@ -98,6 +98,8 @@ type from struct {
 	missing Missing
 	share   *share
 	gone    map[uint32]bool // objects that are left out
+	// borrowed are objects that are not ours and that routes of ours use.
+	borrowed map[uint32]bool
 }
 
 // objects are the desired objects with owned ids, without those whose links are
@@ -153,6 +155,12 @@ func (f *from) wants(r *fib.Route) (wanted, missing bool) {
 		r.NexthopID = 0
 	}
 	if r.NexthopID != 0 {
+		if !f.borrowed[r.NexthopID] && !f.Owner.Nexthops.Contains(r.NexthopID) {
+			if f.borrowed == nil {
+				f.borrowed = map[uint32]bool{}
+			}
+			f.borrowed[r.NexthopID] = true
+		}
 		return !f.gone[r.NexthopID], f.gone[r.NexthopID]
 	}
 	for i := range r.Nexthops {

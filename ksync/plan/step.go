@@ -42,6 +42,7 @@ func Step(src *Source, known Known) (p *Plan, d Desired, missing Missing, ok boo
 	from := *src
 	from.Actual = &actual
 	d, f := begin(&from)
+	f.borrowed = maps.Clone(old.from.borrowed)
 	was, scoped := *old, d
 	scoped.only = d.changedSince(old)
 	was.only = scoped.only
