@@ -242,6 +242,9 @@ func (d *Daemon) reloads(ctx context.Context) error {
 		if d.opt.Reload != nil {
 			err = d.opt.Reload(ctx)
 		}
+		if ctx.Err() != nil { // the end came before what became of it
+			return nil
+		}
 		if err != nil {
 			d.log.Error("reload failed", slog.Any("cause", err)) // and all stays as it was
 		} else {
