@@ -139,7 +139,7 @@ func TestSyncFollowsANamespace(t *testing.T) {
 		arrives := func(dst string) {
 			ns.WaitFor(dst+" arrives", func() string {
 				if s, _, _ := ns.TryIP("route show table 100"); !strings.Contains(s, dst) {
-					return "not yet: " + s + log.String()
+					return "not yet: " + s
 				}
 				return ""
 			})
