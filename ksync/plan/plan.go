@@ -209,6 +209,10 @@ func (p *Plan) routes(ph phase, yield func(Op) bool) bool {
 	return true
 }
 
+// spread is how far apart in a table two routes are that are deleted one after the other: one address after the
+// other, a kernel would resize the nodes of its trie again and again, at three times the cost.
+const spread = 64
+
 // deletions yields the routes that go in a phase.
 func (p *Plan) deletions(ph phase, yield func(Op) bool) bool {
 	var r fib.Route
@@ -217,8 +221,8 @@ func (p *Plan) deletions(ph phase, yield func(Op) bool) bool {
 		if !t.has[ph] {
 			continue
 		}
-		for j := range t.gone {
-			g := &t.gone[j]
+		for n := range t.gone {
+			g := &t.gone[spreadOut(n, len(t.gone))]
 			if g.phase != ph {
 				continue
 			}
@@ -237,6 +241,17 @@ func (p *Plan) deletions(ph phase, yield func(Op) bool) bool {
 		}
 	}
 	return true
+}
+
+// spreadOut is the n-th of the numbers below of, when each spread-th comes first, then those behind them.
+func spreadOut(n, of int) int {
+	long := (of + spread - 1) / spread // of the first rounds
+	full := of % spread                // rounds that long
+	if full == 0 || n < full*long {
+		return n%long*spread + n/long
+	}
+	n -= full * long
+	return n%(long-1)*spread + n/(long-1) + full
 }
 
 // keyOf is the key of a route that goes.
