@@ -145,7 +145,7 @@ func (e *Exporter) routes(ctx context.Context, d rtnl.Dump) iter.Seq2[*fib.Route
 			if !on {
 				return nil
 			}
-			if err := rtnl.DecodeRoute(m, &r, &e.scan.report); err != nil {
+			if err := e.scan.decoder.Decode(m, &r, &e.scan.report); err != nil {
 				return err
 			}
 			if d.Protocol != 0 && r.Protocol != d.Protocol {

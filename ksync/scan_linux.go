@@ -91,6 +91,7 @@ type scan struct {
 	conn     *conn
 	buf      []byte
 	report   Report
+	decoder  rtnl.RouteDecoder
 }
 
 // retry calls fn with a fresh scan until it finds a moment of rest.
@@ -222,7 +223,7 @@ func (s *scan) routes(ctx context.Context, fn func(*fib.Route) error) error {
 // table that is missing is empty.
 func (s *scan) table(ctx context.Context, fam fib.Family, table fib.TableID, r *fib.Route, fn func(*fib.Route) error) error {
 	err := s.conn.stream(ctx, rtnl.Dump{Type: rtnl.RTM_GETROUTE, Family: fam, Table: table}, func(m rtnl.Message) error {
-		if err := rtnl.DecodeRoute(m, r, &s.report); err != nil {
+		if err := s.decoder.Decode(m, r, &s.report); err != nil {
 			return err
 		}
 		return fn(r)

@@ -47,6 +47,55 @@ func FuzzRoute(f *testing.F) {
 	fuzz(f, RTM_NEWROUTE, seeds, decodeRoute)
 }
 
+// A decoder that saw other messages leaves what one without a memory does.
+func FuzzRouteDecoder(f *testing.F) {
+	g := gen{randtest.Rand(f)}
+	for range 20 {
+		r := g.route()
+		one, two := body(AppendRoute(nil, Header{}, &r)), body(AppendRoute(nil, Header{}, &r))
+		inKernelsOrder(one)
+		f.Add(one, two, g.Uint32(), uint8(g.IntN(40)))
+	}
+	f.Fuzz(func(t *testing.T, first, second []byte, dst uint32, bits uint8) {
+		var d RouteDecoder
+		var got fib.Route
+		var ours, theirs Report
+		decode := func(data []byte) {
+			m := Message{Header: Header{Type: RTM_NEWROUTE}, Data: data}
+			var want fib.Route
+			want.Nexthops = []fib.Nexthop{}
+			wantErr := DecodeRoute(m, &want, &theirs)
+			require.Equal(t, wantErr, d.Decode(m, &got, &ours))
+			if wantErr != nil {
+				return
+			}
+			if got.Nexthops == nil {
+				got.Nexthops = []fib.Nexthop{}
+			}
+			require.Equal(t, want, got)
+			require.Equal(t, theirs.Sorted(), ours.Sorted())
+			for _, u := range theirs.Sorted() {
+				require.Equal(t, theirs.Count(u), ours.Count(u))
+			}
+			for i := range got.Nexthops { // whatever the caller does with it
+				got.Nexthops[i] = fib.Nexthop{}
+			}
+			got.Table, got.Metrics = 7, fib.Metrics{CongCtl: "x"}
+		}
+		decode(first)
+		decode(second)
+		for _, data := range [][]byte{first, second} {
+			if len(data) >= dstEnd { // another destination
+				data = append([]byte(nil), data...)
+				ne.PutUint32(data[dstAt:], dst)
+				data[1] = bits
+				decode(data)
+				decode(first)
+			}
+		}
+	})
+}
+
 // A route that can be decoded and sent again is the same route.
 func FuzzRouteAgain(f *testing.F) {
 	g := gen{randtest.Rand(f)}
