@@ -62,8 +62,9 @@ func (s *Snapshot) leafRoutes(k tableKey, p netip.Prefix, l *leaf) (out []Route)
 type comparedTable struct {
 	c    *Comparison
 	k    tableKey
-	next func() (netip.Prefix, uint32, bool) // of ours
+	next func() ([]entry, bool) // some of ours
 	stop func()
+	rest []entry // of those, what comes after ours
 	ours entry
 	more bool // ours is valid
 
@@ -124,20 +125,44 @@ func (c *Comparison) begin(id TableID) *comparedTable {
 	t := &comparedTable{c: c, k: tableKey{id: id, fam: c.fam}}
 	c.tables[id] = t
 	if own := c.s.tables[t.k]; own != nil {
-		t.next, t.stop = iter.Pull2(dumpOrder(c.fam, own.version().All()))
+		t.next, t.stop = iter.Pull(bunches(dumpOrder(c.fam, own.version().All())))
 		t.advance()
 	}
 	return t
 }
 
 func (t *comparedTable) advance() {
-	if t.next == nil {
-		return
+	if len(t.rest) == 0 && t.next != nil {
+		var more bool
+		if t.rest, more = t.next(); !more {
+			t.stop()
+			t.next = nil
+		}
 	}
-	t.ours.p, t.ours.i, t.more = t.next()
-	if !t.more {
-		t.stop()
-		t.next = nil
+	if t.more = len(t.rest) > 0; t.more {
+		t.ours, t.rest = t.rest[0], t.rest[1:]
+	}
+}
+
+// bunch is how many entries pass from an iterator at a time: each time costs as much as a
+// comparison.
+const bunch = 256
+
+// bunches yields what seq does, in slices that are used again.
+func bunches(seq iter.Seq2[netip.Prefix, uint32]) iter.Seq[[]entry] {
+	return func(yield func([]entry) bool) {
+		some := make([]entry, 0, bunch)
+		for p, i := range seq {
+			if some = append(some, entry{p, i}); len(some) == bunch {
+				if !yield(some) {
+					return
+				}
+				some = some[:0]
+			}
+		}
+		if len(some) > 0 {
+			yield(some)
+		}
 	}
 }
 
@@ -281,7 +306,7 @@ func (c *Comparison) Close() {
 	for _, t := range c.tables {
 		if t.next != nil {
 			t.stop()
-			t.next, t.more = nil, false
+			t.next, t.rest, t.more = nil, nil, false
 		}
 	}
 }
