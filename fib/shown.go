@@ -1,6 +1,7 @@
 package fib
 
 import (
+	"bytes"
 	"encoding/binary"
 	"net/netip"
 	"slices"
@@ -201,8 +202,16 @@ func appendShownSrc(b []byte, src netip.Prefix) []byte {
 
 // shownIn is the position in list of the alias that is shown like a, -1 if there is none.
 func (tx *Txn) shownIn(list []*alias, a *alias) int {
-	want := tx.s.appendAlias(nil, a, withoutMarks)
+	same := func(x *alias) bool { return x.priority == a.priority && x.tos == a.tos }
+	if !slices.ContainsFunc(list, same) {
+		return -1
+	}
+	tx.wanted = tx.s.appendAlias(tx.wanted[:0], a, withoutMarks)
 	return slices.IndexFunc(list, func(x *alias) bool {
-		return x.priority == a.priority && x.tos == a.tos && string(tx.s.appendAlias(nil, x, withoutMarks)) == string(want)
+		if !same(x) {
+			return false
+		}
+		tx.found = tx.s.appendAlias(tx.found[:0], x, withoutMarks)
+		return bytes.Equal(tx.found, tx.wanted)
 	})
 }

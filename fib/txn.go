@@ -26,6 +26,8 @@ type Txn struct {
 	swapped   []swappedAlias
 	legs      []Nexthop    // scratch, of one route
 	metrics   Metrics      // scratch, likewise
+	wanted    []byte       // scratch of shownIn
+	found     []byte       // the same
 	ties      []netip.Addr // loaded addresses whose stamps do not tell the newest
 	loading   map[routeKey]*loadingLeaf
 	loaded4   bool              // an IPv4 route was loaded, so that a scope may be in doubt (B30)
