@@ -32,23 +32,27 @@ type goal struct {
 	from   func(*results.Run) (measure.Spread, error)
 }
 
-// Rows compares a run with every goal. The goals are set for the real table; on
-// another nothing counts as measured.
-func Rows(r *results.Run) []Row {
-	if len(r.Tables) > 0 && r.Tables[0].Name != "real" {
-		rows := Rows(&results.Run{})
-		for i := range rows {
-			rows[i].Why = "the table is " + r.Tables[0].Name + ", not real"
-		}
-		return rows
+// Rows compares a run with every goal but those of [Sync]. The goals are set for the real
+// table; on another nothing counts as measured.
+func Rows(r *results.Run) []Row { return rows(r, all()) }
+
+// Sync compares a run with the goals for mirrors and exports.
+func Sync(r *results.Run) []Row { return rows(r, sync()) }
+
+func rows(r *results.Run, all []goal) (rows []Row) {
+	other := len(r.Tables) > 0 && r.Tables[0].Name != "real"
+	if other {
+		r = &results.Run{Tables: r.Tables}
 	}
-	var rows []Row
-	for _, g := range all() {
+	for _, g := range all {
 		row := Row{Name: g.name, Unit: g.unit, Target: g.target, AtMost: g.atMost}
 		spread, err := g.from(r)
-		if err != nil {
+		switch {
+		case other:
+			row.Why = "the table is " + r.Tables[0].Name + ", not real"
+		case err != nil:
 			row.Why = err.Error()
-		} else {
+		default:
 			holds := spread.Median >= g.target
 			if g.atMost {
 				holds = spread.Median <= g.target

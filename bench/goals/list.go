@@ -127,17 +127,18 @@ func slowerBy(a, b fig) func(*results.Run) (measure.Spread, error) {
 
 // missing says which part is not there.
 func missing(r *results.Run, f fig) error {
-	if f.Suite == "kernel" {
-		for _, s := range r.Skips {
-			if s.What == "kernel" {
-				return fmt.Errorf("%s", s.Why)
-			}
+	for _, s := range r.Skips {
+		if s.What == f.Suite {
+			return fmt.Errorf("%s", s.Why)
 		}
 	}
 	if f.Suite == "peers" {
 		if _, any := r.Find(fig{Suite: "peers"}); !any {
 			return fmt.Errorf("no %s (make bench-peers)", f.Engine)
 		}
+	}
+	if f.Load != "" {
+		return fmt.Errorf("no %s of %s in suite %s", f.Load, f.Engine, f.Suite)
 	}
 	return fmt.Errorf("no %s in suite %s", f.Engine, f.Suite)
 }

@@ -19,6 +19,7 @@ var titles = []struct{ suite, title string }{
 	{"memory", "Memory: bytes per route"},
 	{"build", "Building the table: seconds"},
 	{"peers", "Beside DPDK: million lookups per second"},
+	{"sync", "Lockstep with a kernel of a million IPv4 routes (± half the range, in percent)"},
 }
 
 // WriteText writes tables for people.
@@ -99,8 +100,11 @@ func (f *Figure) byRules() bool { return f.Suite == "rules" || f.Suite == "kerne
 
 // Row names the row of a figure: its engine, or its set of rules.
 func (f *Figure) Row() string {
-	if f.byRules() {
+	switch {
+	case f.byRules():
 		return f.RuleSet
+	case f.Suite == "sync":
+		return strings.TrimSpace(f.Load + " " + f.Unit)
 	}
 	return f.Engine
 }
@@ -120,6 +124,8 @@ func (f *Figure) Column() string {
 		add(f.Engine)
 		add(f.Family)
 		add(f.Stream)
+	case "sync":
+		add(f.Engine)
 	case "update":
 		add(f.Load)
 		add(f.Unit)

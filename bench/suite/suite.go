@@ -31,7 +31,8 @@ type Config struct {
 	Each     time.Duration
 	Queries  int // of each stream; 0: streams.Full
 	Seed     uint64
-	CPU      int // to pin to; negative: the last
+	CPU      int      // to pin to; negative: the last
+	Fibula   []string // the command that starts fibula, for the suite sync
 
 	// Progress is told what is going on, and how much of it is done.
 	Progress func(stage string, n int)

@@ -30,6 +30,7 @@ type benchmark struct {
 	table, format, goals, reports string
 	dpdk                          string // the driver
 	merge                         bool   // into the goals that were written before
+	sync                          bool   // whose goals are others
 }
 
 func (a *app) benchCommand() *cobra.Command {
@@ -41,7 +42,7 @@ func (a *app) benchCommand() *cobra.Command {
 checksums of their answers, and measures them in turn: on one core, warmed up, in
 processor time, as medians of several runs with their spread.
 
-Suites (all but the last two where none is named):
+Suites (the first four where none is named):
   lookup  longest-prefix match on every stream: throughput, latency, memory, build
   rules   whole decisions by set of rules
   update  changes of routes, and readers beside them
@@ -49,6 +50,8 @@ Suites (all but the last two where none is named):
           answer compared, then speed
   size    longest-prefix match by size of the table
   peers   beside DPDK, with the driver that make bench-peers builds
+  sync    a kernel mirrored, exported to and repaired (root), beside raw netlink and
+          BIRD and zebra where they are installed; it has goals of its own
 
 The table is the internet's, or with --table another: "real", "synthetic:N4,N6" (so
 many prefixes, like the internet's), or a file: a list of prefixes, or an MRT dump,
@@ -66,7 +69,8 @@ of fibula get.`,
   fibula bench lookup --table rib.20261101.bz2 --report report
   fibula bench lookup --table synthetic:10000,1000 --format go >new.txt
   fibula bench --goals goals.json
-  fibula bench peers --dpdk bin/dpdk-driver --goals goals.json`,
+  fibula bench peers --dpdk bin/dpdk-driver --goals goals.json
+  fibula bench sync --runs 3 --goals sync-goals.json`,
 		ValidArgs: suiteNames,
 		Args:      cobra.OnlyValidArgs,
 		RunE: func(c *cobra.Command, args []string) error {
@@ -99,7 +103,7 @@ of fibula get.`,
 }
 
 var (
-	suiteNames = []string{"lookup", "rules", "update", "kernel", "size", "peers"}
+	suiteNames = []string{"lookup", "rules", "update", "kernel", "size", "peers", "sync"}
 	formats    = []string{"text", "json", "go"}
 )
 
@@ -190,12 +194,15 @@ func (b *benchmark) run(ctx context.Context, suites []string) error {
 		return err
 	}
 	b.conf.Table, b.conf.Progress = t, p.show
+	if self, err := os.Executable(); err == nil {
+		b.conf.Fibula = []string{self}
+	}
 	run, err := suite.New(b.conf)
 	if err != nil {
 		return err
 	}
 	defer run.Close()
-	b.merge = slices.Equal(suites, []string{"peers"})
+	b.merge, b.sync = slices.Equal(suites, []string{"peers"}), slices.Equal(suites, []string{"sync"})
 	if len(suites) == 0 {
 		suites = suiteNames[:4]
 	}
@@ -216,7 +223,7 @@ func (b *benchmark) run(ctx context.Context, suites []string) error {
 
 func (b *benchmark) steps(run *suite.Bench) map[string]func(context.Context) error {
 	return map[string]func(context.Context) error{
-		"lookup": run.Lookup, "rules": run.Rules, "size": run.Size, "update": run.Update, "kernel": run.Kernel,
+		"lookup": run.Lookup, "rules": run.Rules, "size": run.Size, "update": run.Update, "kernel": run.Kernel, "sync": run.Sync,
 		"peers": func(ctx context.Context) error { return run.Peers(ctx, b.dpdk) },
 	}
 }
@@ -244,7 +251,10 @@ func (b *benchmark) tell(r *results.Run) error {
 	}
 	if err == nil && b.goals != "" {
 		rows := goals.Rows(r)
-		if b.merge {
+		switch {
+		case b.sync:
+			rows = goals.Sync(r)
+		case b.merge:
 			rows = goals.Merge(rows, readGoals(b.goals))
 		}
 		if b.format == "text" {

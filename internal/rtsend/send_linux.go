@@ -2,7 +2,6 @@ package rtsend
 
 import (
 	"context"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"iter"
@@ -22,10 +21,15 @@ const batchBytes = 64 << 10
 // that they are for. The kernel confirms a batch at a time. It returns how many it
 // took; a route that the kernel refuses is an error that names it.
 func Routes(ctx context.Context, sock int, routes iter.Seq[*fib.Route], progress func(n int)) (int, error) {
+	return Requests(ctx, sock, rtnl.Header{Type: rtnl.RTM_NEWROUTE, Flags: flags}, routes, progress)
+}
+
+// Requests asks the same of each route, as Routes does: what h says, such as to delete it.
+func Requests(ctx context.Context, sock int, h rtnl.Header, routes iter.Seq[*fib.Route], progress func(n int)) (int, error) {
 	s := newSender(sock)
 	for r := range routes {
-		if err := s.add(ctx, progress, func(b []byte, h rtnl.Header) ([]byte, error) {
-			h.Type = rtnl.RTM_NEWROUTE
+		if err := s.add(ctx, progress, func(b []byte, seq uint32) ([]byte, error) {
+			h.Seq = seq
 			return rtnl.AppendRoute(b, h, r)
 		}); err != nil {
 			return s.sent, err
@@ -38,9 +42,8 @@ func Routes(ctx context.Context, sock int, routes iter.Seq[*fib.Route], progress
 func Rules(ctx context.Context, sock int, all iter.Seq[*rules.Request]) (int, error) {
 	s := newSender(sock)
 	for q := range all {
-		if err := s.add(ctx, func(int) {}, func(b []byte, h rtnl.Header) ([]byte, error) {
-			h.Type = rtnl.RTM_NEWRULE
-			return rtnl.AppendRule(b, h, q)
+		if err := s.add(ctx, func(int) {}, func(b []byte, seq uint32) ([]byte, error) {
+			return rtnl.AppendRule(b, rtnl.Header{Type: rtnl.RTM_NEWRULE, Flags: flags, Seq: seq}, q)
 		}); err != nil {
 			return s.sent, err
 		}
@@ -61,7 +64,7 @@ type sender struct {
 
 func newSender(sock int) *sender { return &sender{sock: sock, in: make([]byte, 1<<16)} }
 
-func (s *sender) add(ctx context.Context, progress func(int), appendTo func([]byte, rtnl.Header) ([]byte, error)) error {
+func (s *sender) add(ctx context.Context, progress func(int), appendTo func(b []byte, seq uint32) ([]byte, error)) error {
 	if len(s.out) > batchBytes {
 		if err := s.flush(); err != nil {
 			return err
@@ -77,7 +80,7 @@ func (s *sender) add(ctx context.Context, progress func(int), appendTo func([]by
 	}
 	s.last = len(s.out)
 	var err error
-	s.out, err = appendTo(s.out, rtnl.Header{Flags: flags, Seq: s.seq})
+	s.out, err = appendTo(s.out, s.seq)
 	return err
 }
 
@@ -87,7 +90,7 @@ func (s *sender) flush() error {
 		return nil
 	}
 	// Only the last message asks for a confirmation; errors come anyway.
-	binary.NativeEndian.PutUint16(s.out[s.last+6:], flags|rtnl.NLM_F_ACK)
+	rtnl.AddFlags(s.out[s.last:], rtnl.NLM_F_ACK)
 	if err := syscall.Sendto(s.sock, s.out, 0, &syscall.SockaddrNetlink{Family: syscall.AF_NETLINK}); err != nil {
 		return fmt.Errorf("send: %w", os.NewSyscallError("sendto", err))
 	}
