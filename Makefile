@@ -25,7 +25,7 @@ export GOFLAGS := $(strip $(GOFLAGS) $(shell git rev-parse -q --verify HEAD >/de
 TESTLOG := $(GO) run -C tools ./testlog
 TOOL    := $(GO) tool -modfile=tools/go.mod
 
-.PHONY: build demo test lint bench bench-go bench-peers benchmarks benchmarks-page fuzz test-kernels examples docs conformance readme mutants soak soak-sync clean help FORCE
+.PHONY: build demo test lint bench bench-go bench-peers bench-sync benchmarks benchmarks-page lockstep-figures lockstep-page fuzz test-kernels examples docs conformance readme mutants soak soak-sync clean help FORCE
 .PHONY: lint-fmt lint-vet lint-staticcheck lint-deps lint-cross lint-docs lint-fuzz race vuln $(CROSS:%=cross-%)
 
 build: $(BIN) ## build bin/fibula
@@ -111,6 +111,11 @@ bench-peers: $(BIN) ## the same beside DPDK, which it installs: fills its rows o
 	@tools/setup.sh dpdk-devbind.py=libdpdk-dev,dpdk gcc=gcc,libc6-dev pkg-config=pkg-config
 	tools/bench-peers.sh $(BIN) --streams uniform,matching,zipf --goals bench/out/goals.json $(BENCHFLAGS)
 
+bench-sync: $(BIN) ## a kernel mirrored and exported to, beside raw netlink, BIRD and zebra, which it gets (root, under 15 minutes)
+	@tools/setup.sh ip=iproute2
+	mkdir -p bench/out
+	tools/bench-sync.sh $(BIN) --runs 3 --goals bench/out/sync-goals.json $(BENCHFLAGS)
+
 # Half an hour, and nothing else on the machine.
 benchmarks: $(BIN) ## measure everything anew for docs/benchmarks.md and its plots (root, a quiet machine)
 	@tools/setup.sh ip=iproute2 dpdk-devbind.py=libdpdk-dev,dpdk gcc=gcc,libc6-dev pkg-config=pkg-config
@@ -121,7 +126,18 @@ benchmarks: $(BIN) ## measure everything anew for docs/benchmarks.md and its plo
 	$(MAKE) benchmarks-page
 
 benchmarks-page: ## docs/benchmarks.md from the figures in docs/benchmarks and the notes in bench/page
-	$(GO) run ./bench/page docs/benchmarks docs/benchmarks/goals.json bench/page/notes.md >docs/benchmarks.md
+	$(GO) run ./bench/page benchmarks docs/benchmarks docs/benchmarks/goals.json bench/page/notes.md >docs/benchmarks.md
+
+lockstep-figures: $(BIN) ## measure everything anew for docs/lockstep-figures.md (root, a quiet machine)
+	@tools/setup.sh ip=iproute2
+	mkdir -p bench/out docs/lockstep
+	tools/bench-sync.sh $(BIN) --runs 3 -j -p --goals bench/out/sync-goals.json $(BENCHFLAGS) >bench/out/sync.json
+	cp bench/out/sync-goals.json docs/lockstep/
+	cp bench/out/sync.json docs/lockstep/results.json
+	$(MAKE) lockstep-page
+
+lockstep-page: ## docs/lockstep-figures.md from the figures in docs/lockstep and the notes in bench/page
+	$(GO) run ./bench/page lockstep docs/lockstep docs/lockstep/sync-goals.json bench/page/lockstep-notes.md >docs/lockstep-figures.md
 
 bench-go: ## the benchmarks of Go's tests: engines, loads, answers (BENCH=regexp)
 	@tools/setup.sh ip=iproute2

@@ -1,5 +1,5 @@
-// Command page writes docs/benchmarks.md from what fibula bench measured: run it
-// through "make benchmarks".
+// Command page writes docs/benchmarks.md and docs/lockstep-figures.md from what fibula bench
+// measured: run it through "make benchmarks" and "make lockstep-figures".
 package main
 
 import (
@@ -18,24 +18,31 @@ import (
 )
 
 func main() {
-	if len(os.Args) != 4 {
-		fmt.Fprintln(os.Stderr, "usage: page REPORT-DIR GOALS-FILE NOTES-FILE >benchmarks.md")
+	if len(os.Args) != 5 || pages[os.Args[1]] == nil {
+		fmt.Fprintln(os.Stderr, "usage: page benchmarks|lockstep REPORT-DIR GOALS-FILE NOTES-FILE >PAGE")
 		os.Exit(2)
 	}
-	if err := write(os.Stdout, os.Args[1], os.Args[2], os.Args[3]); err != nil {
+	if err := write(os.Stdout, os.Args[1], os.Args[2], os.Args[3], os.Args[4]); err != nil {
 		fmt.Fprintln(os.Stderr, "page:", err)
 		os.Exit(1)
 	}
 }
 
 //go:embed page.md
-var source string
+var benchmarks string
 
-var page = template.Must(template.New("page").Funcs(template.FuncMap{"cell": cell, "sign": sign, "holds": holds}).Parse(source))
+//go:embed lockstep.md
+var lockstep string
+
+var pages = map[string]*template.Template{"benchmarks": parse(benchmarks), "lockstep": parse(lockstep)}
+
+func parse(source string) *template.Template {
+	return template.Must(template.New("page").Funcs(template.FuncMap{"cell": cell, "sign": sign, "holds": holds}).Parse(source))
+}
 
 // write makes the page. What people found out about the figures (why a goal is
 // missed, what was tried) is in the notes, which the page takes over.
-func write(w io.Writer, dir, goalsFile, notesFile string) error {
+func write(w io.Writer, page, dir, goalsFile, notesFile string) error {
 	var run results.Run
 	data, err := os.ReadFile(filepath.Join(dir, "results.json"))
 	if err != nil {
@@ -72,7 +79,7 @@ func write(w io.Writer, dir, goalsFile, notesFile string) error {
 	if err := run.WriteText(&text); err != nil {
 		return err
 	}
-	return page.Execute(w, map[string]any{"Run": run, "Goals": rows, "Notes": strings.TrimSpace(string(notes)), "Plots": plots,
+	return pages[page].Execute(w, map[string]any{"Run": run, "Goals": rows, "Notes": strings.TrimSpace(string(notes)), "Plots": plots,
 		"Dir": filepath.Base(dir), "Text": strings.TrimSpace(text.String())})
 }
 
@@ -87,7 +94,15 @@ func cell(r goals.Row) string {
 	if r.Measured == nil {
 		return "not measured: " + r.Why
 	}
-	return fmt.Sprintf("%.3g (%.3g – %.3g)", *r.Measured, r.Spread.Low, r.Spread.High)
+	return fmt.Sprintf("%s (%s – %s)", number(*r.Measured), number(r.Spread.Low), number(r.Spread.High))
+}
+
+// number has three digits, and all before the point.
+func number(x float64) string {
+	if x >= 1000 {
+		return fmt.Sprintf("%.0f", x)
+	}
+	return fmt.Sprintf("%.3g", x)
 }
 
 func holds(r goals.Row) string {

@@ -27,20 +27,20 @@ func TestPage(t *testing.T) {
 	require.NoError(t, goals.WriteJSON(f, goals.Rows(run)))
 	require.NoError(t, f.Close())
 	var b strings.Builder
-	require.NoError(t, write(&b, dir, file, "notes.md"))
+	require.NoError(t, write(&b, "benchmarks", dir, file, "notes.md"))
 	for _, want := range []string{"![throughput-inet](plots/throughput-inet.svg)", "| ≤ 0.25 s | 0.5 (0.5 – 0.5) | no |", "not measured: no", "## What the figures say", "20.0 ±0"} {
 		assert.Contains(t, b.String(), want)
 	}
 	run.Disagree("one answer")
 	require.NoError(t, report.Write(dir, run))
-	require.ErrorContains(t, write(&b, dir, file, "notes.md"), "one answer")
+	require.ErrorContains(t, write(&b, "benchmarks", dir, file, "notes.md"), "one answer")
 }
 
-// TestTheCommittedPageIsFresh: no figure or note of docs/benchmarks.md is there without its source.
-func TestTheCommittedPageIsFresh(t *testing.T) {
+// TestTheCommittedPagesAreFresh: no figure or note of a page is there without its source.
+func TestTheCommittedPagesAreFresh(t *testing.T) {
 	const dir = "../../docs/benchmarks"
 	var b strings.Builder
-	require.NoError(t, write(&b, dir, filepath.Join(dir, "goals.json"), "notes.md"))
+	require.NoError(t, write(&b, "benchmarks", dir, filepath.Join(dir, "goals.json"), "notes.md"))
 	page, err := os.ReadFile(dir + ".md")
 	require.NoError(t, err)
 	assert.Equal(t, b.String(), string(page), "make benchmarks-page")
