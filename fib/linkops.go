@@ -242,14 +242,23 @@ func (tx *Txn) followCarrier(l *link) {
 
 // TellLink takes what RTM_NEWLINK notifies of: as [Txn.SetLink], and also if nothing is new
 // about the link itself, since a kernel's messages can show a carrier before it acts on it.
-func (tx *Txn) TellLink(l Link) error {
+// HeardKnown: neither the link nor anything that hangs on it is other than before.
+func (tx *Txn) TellLink(l Link) (Heard, error) {
+	old, swapped, objects, res := tx.s.links[l.Index], len(tx.swapped), len(tx.s.objects), tx.res
+	same := old != nil && old.is(l)
 	if err := tx.SetLink(l); err != nil {
-		return err
+		return HeardKnown, err
 	}
-	if l.Flags&LinkUp != 0 {
-		tx.followCarrier(tx.ownLink(l.Index))
+	if cur := tx.s.links[l.Index]; cur.Up() {
+		if ready := cur.ready6 || cur.NoInet6 || cur.Conf6.DisableIPv6; cur.Carrier() && !ready {
+			same, cur = false, tx.ownLink(l.Index)
+		}
+		tx.followCarrier(cur)
 	}
-	return nil
+	if same && len(tx.swapped) == swapped && len(tx.s.objects) == objects && tx.res == res {
+		return HeardKnown, nil
+	}
+	return HeardNews, nil
 }
 
 // linkDown draws the consequences of a link set down (E7, E12, E15). l has its new

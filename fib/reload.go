@@ -77,23 +77,3 @@ func sameOwners(a, b *Snapshot) bool {
 	}
 	return true
 }
-
-// KeepTables drops the routes of the other tables, as if they had none: for one who
-// follows some tables only, after what was derived in all of them.
-func (tx *Txn) KeepTables(keep func(Family, TableID) bool) error {
-	if tx.ended() {
-		return ErrTxnDone
-	}
-	for _, k := range tx.s.sortedTables() {
-		if keep(k.fam, k.id) {
-			continue
-		}
-		tx.eachPrefix(k, func(p netip.Prefix, l *leaf) {
-			tx.res.RoutesRemoved += l.len()
-			if i, ok := tx.edit(k, true).Delete(p); ok {
-				tx.release(i)
-			}
-		})
-	}
-	return nil
-}

@@ -18,7 +18,11 @@ type doubts struct {
 	surroundings bool
 	objects      map[string]struct{} // of the surroundings, those of which the news were unclear
 	everyTable   bool                // as a whole
+	elsewhere    bool                // the same, since other links are followed than before
 	tables       map[tableOf]*tableDoubt
+	links        map[int32]struct{} // the routes by them
+	// suspects are tables in which something was found to differ that was in no doubt.
+	suspects map[tableOf]struct{}
 }
 
 // tableDoubt is a doubt about all of a table, or about some of its prefixes.
@@ -28,12 +32,12 @@ type tableDoubt struct {
 }
 
 func (d *doubts) none() bool {
-	return d.everything == "" && !d.surroundings && !d.everyTable && len(d.tables) == 0
+	return d.everything == "" && !d.surroundings && !d.everyTable && !d.elsewhere && len(d.tables)+len(d.links) == 0
 }
 
 func (d *doubts) count() int {
-	n := len(d.tables)
-	for _, x := range [...]bool{d.surroundings, d.everyTable, d.everything != ""} {
+	n := len(d.tables) + len(d.links)
+	for _, x := range [...]bool{d.surroundings, d.everyTable || d.elsewhere, d.everything != ""} {
 		if x {
 			n++
 		}
@@ -64,6 +68,13 @@ func (d *doubts) object(name string) {
 		d.objects = map[string]struct{}{}
 	}
 	d.objects[name], d.surroundings = struct{}{}, true
+}
+
+func (d *doubts) link(index int32) {
+	if d.links == nil {
+		d.links = map[int32]struct{}{}
+	}
+	d.links[index] = struct{}{}
 }
 
 func (d *doubts) prefix(f fib.Family, p fib.TablePrefix) {
@@ -110,7 +121,10 @@ func (d *doubts) add(o *doubts) {
 	for n := range o.objects {
 		d.object(n)
 	}
-	d.everyTable = d.everyTable || o.everyTable
+	d.everyTable, d.elsewhere = d.everyTable || o.everyTable, d.elsewhere || o.elsewhere
+	for l := range o.links {
+		d.link(l)
+	}
 	for t, x := range o.tables {
 		y := d.table(t)
 		y.all = y.all || x.all

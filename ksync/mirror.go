@@ -19,6 +19,16 @@ type MirrorOptions struct {
 	// kernel keeps the news of others back. They stay empty, so that rules which lead to
 	// them find nothing.
 	Tables []fib.TableID
+	// Families, Protocols and Links restrict it further; none: all. A mirror holds the routes
+	// that a kernel's dump shows which is filtered by these: an IPv6 multipath route has the
+	// protocol of its first leg, and a link those with any leg on it, by a nexthop object too, a
+	// VRF in IPv4 also those by its slaves. Replies, digests and audits are of these
+	// routes. Links are names, as in rules: whoever has the name is followed. Of families
+	// that are left out, addresses and rules are not followed either; of links,
+	// neighbours, nexthop objects and settings all are.
+	Families  []fib.Family
+	Protocols []fib.Protocol
+	Links     []string
 
 	// MaxDelay is how long news may wait for others, to be published with them in one
 	// transaction; 0: 5 ms. News after a time of rest wait for nothing.
@@ -77,6 +87,7 @@ type Mirrored struct {
 	resyncs pace
 	polls   pace
 	drift   drift
+	part    part
 	carrier map[int32]time.Time // links whose carrier changed, which is to be announced yet
 	unsure  bool                // something was taken from a dump that leaves questions open
 
@@ -118,7 +129,7 @@ func newMirror(f *fib.FIB, src source, opt MirrorOptions, now func() time.Time) 
 	o := opt.scan()
 	return &Mirrored{
 		f: f, opt: opt, log: o.logger(), src: src, now: now, asks: make(chan ask1), done: make(chan struct{}),
-		looks: pace{least: 5 * time.Millisecond}, resyncs: pace{}, polls: pace{least: opt.Poll},
+		part: opt.part(), looks: pace{least: 5 * time.Millisecond}, resyncs: pace{}, polls: pace{least: opt.Poll},
 		stats: MirrorStats{Events: map[string]uint64{}, Resyncs: map[string]uint64{}},
 	}
 }

@@ -17,6 +17,10 @@ type applier struct {
 	seen [numEvents]uint64
 	// derives: something happened from which the kernel draws consequences in silence.
 	derives bool
+	// everywhere: which routes these concern is not certain.
+	everywhere bool
+	// trim: what is left of a route may be none of those that are followed.
+	trim bool
 }
 
 func (a *applier) apply(e *event) error {
@@ -50,10 +54,25 @@ func (a *applier) apply(e *event) error {
 	}
 	if err != nil { // it does not fit what was known
 		a.m.log.Debug("event does not fit", "kind", e.kind.String(), "gone", e.gone, "error", err)
-		a.d.surroundings = true
-		a.derives = true
+		a.d.object(e.object())
+		a.derives, a.everywhere = true, true
 	}
 	return nil
+}
+
+// object names what an event is about as differences do; "" if it is none of these.
+func (e *event) object() string {
+	switch e.kind {
+	case eventLink:
+		return linkName(&e.link)
+	case eventAddress:
+		return addressName(&e.address)
+	case eventNexthop:
+		return nexthopName(&e.nexthop)
+	case eventRule:
+		return rulesName(e.rule.Family)
+	}
+	return ""
 }
 
 // vague puts in doubt what an event is about without saying how it is now.
@@ -61,20 +80,18 @@ func (a *applier) vague(e *event) {
 	switch {
 	case e.kind != eventRoute:
 		a.d.all("change")
-	case a.m.follows(e.route.Table):
+	case a.m.follows(e.route.Family(), e.route.Table):
 		a.d.prefix(e.route.Family(), fib.TablePrefix{Table: e.route.Table, Dst: e.route.Dst})
 	}
 }
 
-// follows reports whether the mirror follows routes of a table.
-func (m *Mirrored) follows(t fib.TableID) bool {
-	return len(m.opt.Tables) == 0 || slices.Contains(m.opt.Tables, t)
-}
-
 func (a *applier) route(e *event) error {
 	r := &e.route
-	if !a.m.follows(r.Table) {
+	switch {
+	case !a.m.follows(r.Family(), r.Table):
 		return nil
+	case a.m.part.ByRoute():
+		return a.heardPart(e)
 	}
 	var h fib.Heard
 	var err error
@@ -94,27 +111,44 @@ func (a *applier) route(e *event) error {
 
 func (a *applier) link(e *event) error {
 	l := &e.link
+	old, ok := a.tx.Snapshot().Link(l.Index)
+	beyond := ok && a.tx.SourcesBeyond(l.Index)
 	if e.gone {
-		a.derives = true
-		if _, ok := a.tx.Snapshot().Link(l.Index); !ok {
+		if !ok {
 			return nil
 		}
+		a.concerns(l.Index, beyond || a.inDomain(&old))
 		return a.tx.DeleteLink(l.Index)
 	}
-	old, ok := a.tx.Snapshot().Link(l.Index)
-	a.derives = true
 	if !ok {
 		a.d.object(linkName(l)) // its place among the others, and its groups, are not told
 	}
 	if ok && old.MTU != l.MTU {
 		l.MTU6 = 0 // follows, but after the message
 	}
-	return a.tx.TellLink(*l)
+	h, err := a.tx.TellLink(*l)
+	if h != fib.HeardKnown {
+		a.concerns(l.Index, beyond || old.Master != l.Master && (a.inDomain(&old) || a.inDomain(l)))
+	}
+	return err
+}
+
+// concerns puts in doubt what a change of a link, or of an address on it, has silent
+// consequences for: the routes by it, unless others are concerned too.
+func (a *applier) concerns(link int32, others bool) {
+	a.derives, a.everywhere = true, a.everywhere || others
+	a.d.link(link)
+}
+
+// inDomain reports whether a link is a VRF, or belongs to one.
+func (a *applier) inDomain(l *fib.Link) bool {
+	m, ok := a.tx.Snapshot().Link(l.Master)
+	return l.IsL3Master() || ok && m.IsL3Master()
 }
 
 func (a *applier) address(e *event) error {
 	x := e.address
-	a.derives = true
+	a.concerns(x.Link, (e.gone || a.known(&x) != nil) && a.tx.SourcesBeyond(x.Link))
 	known := a.known(&x)
 	if e.gone {
 		if known == nil {
@@ -176,7 +210,11 @@ func (a *applier) rule(e *event) error {
 
 func (a *applier) nexthop(e *event) error {
 	o := e.nexthop
-	a.derives = true
+	a.derives = true // routes by it are there as long as it is
+	a.d.surroundings = true
+	if a.m.part.Links != nil {
+		a.d.elsewhere = true // it may be on another link now
+	}
 	if o.Resilient {
 		a.d.object(nexthopName(&o)) // its buckets are not told
 	}
@@ -223,7 +261,7 @@ func (a *applier) netconf(e *event) error {
 	if l.Conf4 == before.Conf4 && l.Conf6 == before.Conf6 {
 		return nil
 	}
-	a.derives = true
+	a.concerns(c.Link, false)
 	l.Groups4 = nil // stay
 	return a.tx.SetLink(l)
 }

@@ -58,6 +58,7 @@ func (k *fake) news() <-chan struct{}  { return k.ready }
 func (k *fake) barrier() error         { return nil }
 func (k *fake) report() *Report        { return new(Report) }
 func (k *fake) families() []fib.Family { return []fib.Family{fib.Inet} }
+func (k *fake) listen(*part) error     { return nil }
 
 func (k *fake) say() {
 	select {
@@ -129,6 +130,15 @@ func (k *fake) routes(_ context.Context, _ fib.Family, _ fib.TableID, fn func(*f
 		return errInterrupted
 	}
 	return nil
+}
+
+func (k *fake) routesBy(ctx context.Context, f fib.Family, link int32, fn func(*fib.Route) error) (bool, error) {
+	return true, k.routes(ctx, f, 0, func(r *fib.Route) error {
+		if len(r.Nexthops) == 0 || r.Nexthops[0].Link != link {
+			return nil
+		}
+		return fn(r)
+	})
 }
 
 func (k *fake) learn(*fib.FIB) error { k.learned++; return nil }

@@ -73,14 +73,17 @@ func (m *Mirrored) resync(ctx context.Context, why string) error {
 		if err := tx.Reload(st); err != nil {
 			return errGiveUpOn(err)
 		}
-		for _, f := range m.src.families() {
+		if _, err := m.reselect(tx.Snapshot()); err != nil {
+			return err
+		}
+		for _, f := range m.families() {
 			g, err := m.merge(ctx, tx, f, m.opt.Tables)
 			if err = interruption(err, &interrupted); err != nil {
 				return err
 			}
 			m.unsure = m.unsure || g.Changed() > 0
 		}
-		return m.keepTables(tx)
+		return m.keep(tx)
 	})
 	if err != nil {
 		return err
@@ -105,7 +108,7 @@ func (m *Mirrored) resync(ctx context.Context, why string) error {
 		return err
 	}
 	for _, t := range m.doubts.tables {
-		maps.DeleteFunc(t.prefixes, func(p fib.TablePrefix, _ struct{}) bool { return w.prefixes[p].replays() })
+		maps.DeleteFunc(t.prefixes, func(p fib.TablePrefix, _ struct{}) bool { return m.replays(w.prefixes[p]) })
 	}
 	maps.DeleteFunc(m.doubts.tables, func(_ tableOf, t *tableDoubt) bool { return !t.all && len(t.prefixes) == 0 })
 	m.doubtAll(w)
@@ -127,9 +130,13 @@ func (m *Mirrored) load(ctx context.Context, tx *fib.Txn, st *fib.State, interru
 	if err := tx.Load(st); err != nil {
 		return errGiveUpOn(err)
 	}
-	for _, f := range m.src.families() {
+	if _, err := m.reselect(tx.Snapshot()); err != nil {
+		return err
+	}
+	s := tx.Snapshot()
+	for _, f := range m.families() {
 		for _, t := range m.tables() {
-			err := m.src.routes(ctx, f, t, tx.LoadRouteMarked)
+			err := m.src.routes(ctx, f, t, m.selected(s, tx.LoadRouteMarked))
 			if err = interruption(err, interrupted); err != nil {
 				return err
 			}
@@ -146,6 +153,19 @@ func (m *Mirrored) tables() []fib.TableID {
 	return m.opt.Tables
 }
 
+// selected passes on to fn what is followed of a dump.
+func (m *Mirrored) selected(s *fib.Snapshot, fn func(*fib.Route) error) func(*fib.Route) error {
+	if !m.part.ByRoute() {
+		return fn
+	}
+	return func(r *fib.Route) error {
+		if !s.Selects(&m.part.Selection, r) {
+			return nil
+		}
+		return fn(r)
+	}
+}
+
 // merge brings tables of a family to what the kernel has; none: all.
 func (m *Mirrored) merge(ctx context.Context, tx *fib.Txn, f fib.Family, tables []fib.TableID) (*fib.Merge, error) {
 	if len(tables) == 0 {
@@ -154,8 +174,9 @@ func (m *Mirrored) merge(ctx context.Context, tx *fib.Txn, f fib.Family, tables 
 	g := tx.Merge(f)
 	defer g.Close()
 	var interrupted error
+	take := m.selected(tx.Snapshot(), g.Route)
 	for _, t := range tables {
-		err := m.src.routes(ctx, f, t, g.Route)
+		err := m.src.routes(ctx, f, t, take)
 		if errors.Is(err, errInterrupted) {
 			interrupted, err = err, nil
 		}
@@ -186,6 +207,9 @@ type news struct {
 // and where legs of IPv6 went, no event tells.
 func (n news) replays() bool { return !n.several || n.fam == fib.Inet && !n.replaced }
 
+// replays: of a part of the routes, no event tells what became of the others.
+func (m *Mirrored) replays(n news) bool { return !m.part.ByRoute() && n.replays() }
+
 func touched(b batch) (*window, error) {
 	w := &window{prefixes: map[fib.TablePrefix]news{}}
 	err := b.each(func(e *event) error {
@@ -209,7 +233,7 @@ func (m *Mirrored) doubtAll(w *window) {
 		m.doubts.surroundings, m.doubts.everyTable = true, true
 	}
 	for p, n := range w.prefixes {
-		if m.follows(p.Table) && !n.replays() {
+		if m.follows(n.fam, p.Table) && !m.replays(n) {
 			m.doubts.prefix(n.fam, p)
 		}
 	}
@@ -224,6 +248,9 @@ func (m *Mirrored) look(ctx context.Context, d *doubts, tell func(fib.Difference
 			m.doubts.add(d) // another time
 		}
 	}()
+	if err = m.lookByLinks(ctx, d); err != nil {
+		return err
+	}
 	var st *fib.State
 	if d.surroundings {
 		if st, err = m.src.surroundings(ctx); err != nil {
@@ -277,6 +304,11 @@ func (l *lookTxn) do(ctx context.Context, tx *fib.Txn, st *fib.State) error {
 			if err := tx.Reload(st); err != nil {
 				return errGiveUpOn(err)
 			}
+			others, err := m.reselect(tx.Snapshot())
+			if err != nil {
+				return err
+			}
+			l.d.elsewhere = l.d.elsewhere || others
 		} else if err := sameNeighbours(tx, st.Neighbours); err != nil {
 			return err
 		}
@@ -286,10 +318,15 @@ func (l *lookTxn) do(ctx context.Context, tx *fib.Txn, st *fib.State) error {
 		g *fib.Merge
 	}
 	var all []merged
-	for _, f := range m.src.families() {
+	for _, f := range m.families() {
 		tables := m.opt.Tables
-		if !l.d.everyTable && differs != driftedSurroundings {
+		if !l.d.everyTable && !l.d.elsewhere && differs != driftedSurroundings {
 			tables = l.d.tablesOf(f)
+			for t := range l.d.suspects {
+				if t.fam == f && !slices.Contains(tables, t.id) {
+					tables = append(tables, t.id)
+				}
+			}
 			if len(tables) == 0 {
 				continue
 			}
@@ -333,7 +370,7 @@ func (l *lookTxn) do(ctx context.Context, tx *fib.Txn, st *fib.State) error {
 		}
 	}
 	if len(all) > 0 || differs != "" {
-		return m.keepTables(tx)
+		return m.keep(tx)
 	}
 	return nil
 }
@@ -348,7 +385,7 @@ var errGiveUp = errors.New("too much changed meanwhile")
 // before, and if they were in doubt, they stay so.
 func (l *lookTxn) judge(tx *fib.Txn, g *fib.Merge, f fib.Family, w *window) {
 	isNew := func(p fib.TablePrefix) bool { _, ok := w.prefixes[p]; return ok }
-	about := func(p fib.TablePrefix) bool { return l.d.tables[tableOf{f, p.Table}].about(p) }
+	about := func(p fib.TablePrefix) bool { return l.d.elsewhere || l.d.tables[tableOf{f, p.Table}].about(p) }
 	g.Each(func(p fib.TablePrefix) {
 		switch {
 		case isNew(p):
@@ -391,6 +428,7 @@ const (
 // differs compares everything but routes and neighbours; "" if it is equal.
 func (m *Mirrored) differs(s *fib.Snapshot, st *fib.State) (string, []ObjectDifference) {
 	ours, theirs := plain(s.Surroundings()), plain(st)
+	m.part.ofFamilies(&ours)
 	m.pendingCarrier(&ours, &theirs)
 	if reflect.DeepEqual(ours, theirs) {
 		return "", nil

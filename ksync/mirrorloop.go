@@ -127,7 +127,7 @@ func (m *Mirrored) poll(ctx context.Context) error {
 	if err := m.catchUp(); err != nil {
 		return err
 	}
-	return m.passing(m.look(ctx, &doubts{surroundings: true}, nil))
+	return m.passing(m.look(ctx, m.seldom(), nil))
 }
 
 // passing turns an error that time heals into one more failure.
@@ -187,16 +187,22 @@ func (m *Mirrored) applyBatch(b batch) error {
 			return err
 		}
 		if a.derives {
-			return m.keepTables(tx)
+			others, err := m.reselect(tx.Snapshot())
+			if err != nil {
+				return err
+			}
+			m.doubts.elsewhere = m.doubts.elsewhere || others
+		}
+		if a.derives || a.trim {
+			return m.keep(tx)
 		}
 		return nil
 	})
 	if err != nil {
 		return fmt.Errorf("apply events: %w", err)
 	}
-	if a.derives {
-		m.doubts.surroundings, m.doubts.everyTable = true, true
-	}
+	m.doubts.surroundings = m.doubts.surroundings || a.derives
+	m.doubts.everyTable = m.doubts.everyTable || a.everywhere
 	end := m.now()
 	m.looks.next = later(m.looks.next, end.Add(m.looks.least))
 	m.count(func(s *MirrorStats) {
@@ -217,14 +223,6 @@ func later(a, b time.Time) time.Time {
 		return a
 	}
 	return b
-}
-
-// keepTables empties the tables that are not followed of what was derived in them.
-func (m *Mirrored) keepTables(tx *fib.Txn) error {
-	if len(m.opt.Tables) == 0 {
-		return nil
-	}
-	return tx.KeepTables(func(_ fib.Family, t fib.TableID) bool { return m.follows(t) })
 }
 
 // committed notes a transaction.
@@ -253,7 +251,7 @@ func (m *Mirrored) settled() {
 // reply answers a caller: when nothing is in doubt, and after an audit if it asked for one.
 func (m *Mirrored) reply(ctx context.Context, a ask1) {
 	var r answer1
-	m.doubts.surroundings = true // some of it is never announced
+	m.doubts.add(m.seldom())
 	for {
 		if r.err = errors.Join(a.ctx.Err(), ctx.Err()); r.err != nil {
 			break

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
 
 	"github.com/fibula-net/fibula/fib"
 	"github.com/fibula-net/fibula/internal/rtnl"
@@ -29,7 +30,7 @@ func (s *scan) modes(ctx context.Context, st *fib.State) error {
 			st.UserLocalRoutes = fib.FactYes
 		}
 	}
-	if len(s.families) < 2 {
+	if !slices.Contains(s.families, fib.Inet6) {
 		return nil
 	}
 	if st.Mode6, err = s.mode6(ctx, q, st); err != nil {

@@ -12,6 +12,7 @@ import (
 
 func (s *rtSource) families() []fib.Family { return s.fams }
 func (s *rtSource) report() *Report        { return &s.rep }
+func (s *rtSource) listen(*part) error     { return nil }
 
 // note counts what is not modelled, once however often it is looked at.
 func (s *rtSource) note(r *Report) {
@@ -106,6 +107,11 @@ func (s *rtSource) dump(ctx context.Context, f fib.Family, n uint16, fn func(*fi
 		}
 	}
 	return nil
+}
+
+// routesBy: the kernel filters by nothing.
+func (s *rtSource) routesBy(context.Context, fib.Family, int32, func(*fib.Route) error) (bool, error) {
+	return false, nil
 }
 
 func (s *rtSource) learn(*fib.FIB) error { return nil }

@@ -222,18 +222,25 @@ func (s *scan) routes(ctx context.Context, fn func(*fib.Route) error) error {
 // table dumps one table, or with table 0 all of a family, into r again and again. A
 // table that is missing is empty.
 func (s *scan) table(ctx context.Context, fam fib.Family, table fib.TableID, r *fib.Route, fn func(*fib.Route) error) error {
-	err := s.conn.stream(ctx, rtnl.Dump{Type: rtnl.RTM_GETROUTE, Family: fam, Table: table}, func(m rtnl.Message) error {
+	return s.dumpRoutes(ctx, rtnl.Dump{Family: fam, Table: table}, func(m rtnl.Message) error {
 		if err := s.decoder.Decode(m, r, &s.report); err != nil {
 			return err
 		}
 		return fn(r)
 	})
+}
+
+// dumpRoutes dumps the routes that d asks for. Of a table or a link that is missing there
+// are none.
+func (s *scan) dumpRoutes(ctx context.Context, d rtnl.Dump, fn func(rtnl.Message) error) error {
+	d.Type = rtnl.RTM_GETROUTE
+	err := s.conn.stream(ctx, d, fn)
 	var k *kernelError
-	if errors.As(err, &k) && k.errno == fib.ENOENT && table != 0 {
+	if errors.As(err, &k) && (k.errno == fib.ENOENT && d.Table != 0 || k.errno == fib.ENODEV && d.Link != 0) {
 		return nil
 	}
 	if err != nil {
-		return fmt.Errorf("read %v routes of table %v of %v: %w", fam, tableName(table), s.opt.NetNS, err)
+		return fmt.Errorf("read %v routes of table %v of %v: %w", d.Family, tableName(d.Table), s.opt.NetNS, err)
 	}
 	return nil
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	"slices"
 
 	"github.com/fibula-net/fibula/fib"
 	"github.com/fibula-net/fibula/internal/procnet"
@@ -142,7 +143,7 @@ func (s *scan) nexthops(ctx context.Context, st *fib.State) error {
 }
 
 func (s *scan) labels(ctx context.Context, st *fib.State) error {
-	if len(s.families) < 2 {
+	if !slices.Contains(s.families, fib.Inet6) {
 		return nil
 	}
 	d := rtnl.Dump{Type: rtnl.RTM_GETADDRLABEL, Family: fib.Inet6}

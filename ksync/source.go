@@ -46,6 +46,9 @@ type source interface {
 	restart() (bool, error)
 
 	families() []fib.Family
+	// listen has news and looks be of what is followed now, as far as that can be told:
+	// what else comes is passed over.
+	listen(*part) error
 	// surroundings looks at everything but routes, neighbours and modes.
 	surroundings(context.Context) (*fib.State, error)
 	// complete adds neighbours, and with modes whether rules are walked.
@@ -53,6 +56,9 @@ type source interface {
 	// routes looks at the routes of a table, or with table 0 of all, in the order of
 	// [fib.Comparison]. errInterrupted at the end says that they may be of several moments.
 	routes(ctx context.Context, f fib.Family, table fib.TableID, fn func(*fib.Route) error) error
+	// routesBy is routes of those over one link, of all that is followed. False: it cannot
+	// look at these alone.
+	routesBy(ctx context.Context, f fib.Family, link int32, fn func(*fib.Route) error) (bool, error)
 	// learn asks for what looking does not show.
 	learn(*fib.FIB) error
 	// alive tells whether the namespace still is what it was.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"sync"
 	"time"
 
@@ -32,6 +33,7 @@ type kernelSource struct {
 	pin    *os.File // nil: the process's own
 	id     unix.Stat_t
 	scan   *scan
+	part   part // what is looked at
 	ready  chan struct{}
 	done   chan struct{}
 	cancel context.CancelFunc
@@ -68,8 +70,9 @@ func (k *kernelSource) open(ctx context.Context, opt *MirrorOptions) (err error)
 	if k.scan, err = newScan(s); err != nil {
 		return err
 	}
-	groups := append(append([]int(nil), configGroups...), unix.RTNLGRP_NEIGH)
-	sub := subscribeOptions{groups: groups, buffer: opt.ReceiveBuffer, filter: eventFilter{tables: opt.Tables}}
+	k.part = opt.part()
+	k.scan.families = slices.DeleteFunc(k.scan.families, func(f fib.Family) bool { return len(opt.Families) > 0 && !slices.Contains(opt.Families, f) })
+	sub := subscribeOptions{groups: groupsOf(opt.Families), buffer: opt.ReceiveBuffer, filter: k.part.events()}
 	ctx, k.cancel = context.WithCancel(ctx)
 	k.sub, err = subscribe(ctx, k.ns, sub)
 	return err
@@ -231,11 +234,6 @@ func (k *kernelSource) complete(ctx context.Context, st *fib.State, modes bool) 
 		}
 		return k.scan.modes(ctx, st)
 	})
-}
-
-func (k *kernelSource) routes(ctx context.Context, f fib.Family, table fib.TableID, fn func(*fib.Route) error) error {
-	var r fib.Route
-	return k.retry(func() error { return k.scan.table(ctx, f, table, &r, fn) })
 }
 
 func (k *kernelSource) learn(f *fib.FIB) error {

@@ -27,6 +27,9 @@ table that is the same wherever the table is the same; or what differs, of both 
 With --socket a daemon compares the copy from which it answers; what differs it
 repairs.
 
+With -4 or -6, --table, --protocol and --dev it compares some of the routes, as
+fibula mirror follows them.
+
 It only reads. Exit codes: 0 all is equal; 3 something differs; else those of
 fibula get.`,
 		Example: `  fibula audit

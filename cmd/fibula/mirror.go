@@ -20,6 +20,7 @@ import (
 type mirroring struct {
 	a      *app
 	tables []string
+	protos []string
 	every  time.Duration
 	opt    ksync.MirrorOptions
 	// journal is that of the FIB, once there is one.
@@ -30,6 +31,8 @@ type mirroring struct {
 
 func (m *mirroring) flags(c *cobra.Command) {
 	c.Flags().StringSliceVar(&m.tables, "table", nil, "follow the routes of these `tables` only (names or numbers)")
+	c.Flags().StringSliceVar(&m.protos, "protocol", nil, "follow the routes of these `protocols` only (names or numbers)")
+	c.Flags().StringSliceVar(&m.opt.Links, "dev", nil, "follow the routes by these `links` only (names)")
 }
 
 // prepare reads the options that both verbs have.
@@ -38,8 +41,11 @@ func (m *mirroring) prepare(verb string) error {
 	if a.state != "" {
 		return fmt.Errorf("%s follows a kernel, which a file does not have: leave out --state", verb)
 	}
-	if a.inet || a.inet6 {
-		return fmt.Errorf("%s follows both families: leave out -4 and -6", verb)
+	switch {
+	case a.inet && !a.inet6:
+		m.opt.Families = []fib.Family{fib.Inet}
+	case a.inet6 && !a.inet:
+		m.opt.Families = []fib.Family{fib.Inet6}
 	}
 	names := a.namesOnce()
 	for _, word := range m.tables {
@@ -48,6 +54,13 @@ func (m *mirroring) prepare(verb string) error {
 			return fmt.Errorf("--table %s: %w", word, err)
 		}
 		m.opt.Tables = append(m.opt.Tables, fib.TableID(id))
+	}
+	for _, word := range m.protos {
+		p, err := names.Protocol(word)
+		if err != nil {
+			return fmt.Errorf("--protocol %s: %w", word, err)
+		}
+		m.opt.Protocols = append(m.opt.Protocols, fib.Protocol(p))
 	}
 	m.opt.NetNS = a.namespace()
 	return nil
@@ -83,6 +96,10 @@ It prints a line when it began, then one as often as --every says if anything
 changed, until it is interrupted or the namespace goes. Repairs are logged to
 standard error. It only reads, and needs no privilege in its own namespace.
 
+With -4 or -6, --table, --protocol and --dev it follows some of the routes, those that
+a dump filtered by these shows. The kernel keeps the others back, so that a full table
+beside them costs nothing; answers are as if there were no others.
+
 With -j each line is a JSON object.
 
 With --socket it answers other commands: get, explain, audit, monitor and state save
@@ -93,6 +110,7 @@ be equal to the kernel, else 503 and why. With either, and as a unit of systemd 
 Type=notify, it prints no lines, but logs.`,
 		Example: `  fibula mirror
   fibula mirror -n blue --table main,100 --audit 1m
+  fibula -4 mirror --protocol kernel,static --dev eth0
   fibula mirror --socket /run/fibula/mirror.sock --listen 127.0.0.1:9176
   fibula -j mirror --every 10s`,
 		Args: cobra.NoArgs,

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"encoding/json"
+	"fmt"
 	"net/netip"
 	"strings"
 	"syscall"
@@ -46,6 +47,13 @@ func TestMirrorCommand(t *testing.T) {
 	assert.Contains(t, line, ": 1 routes, ")
 	require.NoError(t, cmd.Process.Signal(syscall.SIGINT))
 	require.NoError(t, cmd.Wait(), stderr.String())
+
+	ns.Batch("route add 10.8.0.0/16 via 10.0.0.2 proto 99", "route add 10.8.0.0/16 via 10.0.0.2 proto 99 table 101", "-6 route add blackhole 2001:db8:8::/48 proto 99")
+	for n, args := range map[int][]string{2: {"-4", "--protocol", "99"}, 1: {"-6", "--protocol", "99"}, 0: {"--protocol", "99", "--dev", "nosuch"}} {
+		r := fibula(t, "", append([]string{"-j", "audit", "-n", ns.Name()}, args...)...)
+		require.Zero(t, r.code, r.stderr)
+		assert.Contains(t, r.stdout, fmt.Sprintf(`"routes":%d,`, n))
+	}
 }
 
 func TestAudit(t *testing.T) {
@@ -84,7 +92,7 @@ func TestMirrorOfWhatIsNotThere(t *testing.T) {
 		r := fibula(t, "", verb, "-n", "no-such-one")
 		assert.Equal(t, 255, r.code)
 		assert.Contains(t, r.stderr, `network namespace "no-such-one"`)
-		for _, wrong := range [][]string{{"--state", "x"}, {"--table", "no-such-table"}, {"-4"}} {
+		for _, wrong := range [][]string{{"--state", "x"}, {"--table", "no-such-table"}, {"--protocol", "no-such-protocol"}} {
 			r := fibula(t, "", append([]string{verb}, wrong...)...)
 			assert.NotZero(t, r.code)
 			assert.Contains(t, r.stderr, strings.TrimPrefix(wrong[0], "--")[:2])

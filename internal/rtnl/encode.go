@@ -116,6 +116,8 @@ type Dump struct {
 	Protocol fib.Protocol
 	// RouteType asks for routes of this type only (RTM_GETROUTE, IPv4); 0: all.
 	RouteType fib.RouteType
+	// Link asks for routes with a leg on the link of this index only (RTM_GETROUTE); 0: all.
+	Link int32
 	// Group is the nexthop group whose buckets are asked for (RTM_GETNEXTHOPBUCKET); 0: all.
 	Group uint32
 }
@@ -149,6 +151,9 @@ func AppendDump(b []byte, seq uint32, d Dump) ([]byte, error) {
 		head[5], head[7] = byte(d.Protocol), byte(d.RouteType)
 		if d.Table > 0 {
 			e.u32(rtaTable, uint32(d.Table))
+		}
+		if d.Link > 0 {
+			e.u32(rtaOif, uint32(d.Link))
 		}
 	case RTM_GETNEXTHOPBUCKET:
 		if d.Group != 0 {
