@@ -45,6 +45,19 @@ func (s *Snapshot) Digest() []TableDigest {
 	return out
 }
 
+// DigestAt says what the routes of one prefix are, as a dump shows them.
+func (s *Snapshot) DigestAt(id TableID, dst netip.Prefix) (d Digest) {
+	f := Inet6
+	if dst.Addr().Is4() {
+		f = Inet
+	}
+	if l := s.leafAt(s.table(f, id), dst); l != nil {
+		h := s.leafDigest(l)
+		d.add(dst, &h)
+	}
+	return d
+}
+
 type leafDigest struct {
 	sum    [2]uint64
 	routes int

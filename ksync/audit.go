@@ -2,6 +2,9 @@ package ksync
 
 import (
 	"context"
+	"fmt"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/fibula-net/fibula/fib"
@@ -19,10 +22,28 @@ type Certificate struct {
 	Differences []fib.Difference   // the first of them that are routes
 	Objects     []ObjectDifference // the first of the others
 	Tables      []fib.TableDigest
+	// Uncertain is how much kept changing, or was cut off by the time that an audit may take, so that
+	// nothing is certain of it; Open names the first of it.
+	Uncertain int
+	Open      []Open
 }
 
-// Equal reports whether nothing differed.
-func (c *Certificate) Equal() bool { return c.Differing == 0 }
+// Open is what an audit could not compare: a prefix, or what Object says.
+type Open struct {
+	fib.TablePrefix
+	Object string
+}
+
+// String names it.
+func (o Open) String() string {
+	if o.Object != "" {
+		return o.Object
+	}
+	return fmt.Sprintf("table %v %v", o.Table, o.Dst)
+}
+
+// Equal reports whether nothing differed, and nothing was uncertain.
+func (c *Certificate) Equal() bool { return c.Differing == 0 && c.Uncertain == 0 }
 
 // maxDifferences bounds what a certificate lists.
 const maxDifferences = 1000
@@ -32,7 +53,10 @@ const maxDifferences = 1000
 // compared again when its news have been applied. What differs is repaired; the certificate
 // tells both sides. Readers go on as ever.
 //
-// It costs about what the kernel's dump costs.
+// What changed while it was shown counts as equal if its news lead through what was shown;
+// else it is looked at once more. After [MirrorOptions.AuditWithin] an audit ends in any case.
+//
+// It costs about what the kernel's dump costs, and half of the time while it looks again.
 func (m *Mirrored) Audit(ctx context.Context) (Certificate, error) { return m.ask(ctx, true) }
 
 func (m *Mirrored) audit(ctx context.Context) (Certificate, error) {
@@ -49,13 +73,20 @@ func (m *Mirrored) audit(ctx context.Context) (Certificate, error) {
 		}
 	}
 	m.doubts.add(&doubts{surroundings: true, everyTable: true})
+	var took time.Duration // the last look
 	for try := 0; !m.doubts.none() || !m.drift.none(); try++ {
 		if try > 0 {
-			if err := sleep(ctx, min(time.Duration(try)*time.Millisecond, explainedWithin/4)); err != nil {
+			if err := m.wait(ctx, max(took, min(time.Duration(try)*time.Millisecond, explainedWithin/4))); err != nil {
 				return c, err
 			}
 		}
 		m.countDrift()
+		if late := m.now().Sub(begin) > m.opt.AuditWithin; late && m.drift.none() {
+			c.open(&m.doubts)
+			break
+		} else if late {
+			continue
+		}
 		if err := m.src.barrier(); err != nil {
 			return c, err
 		}
@@ -71,11 +102,12 @@ func (m *Mirrored) audit(ctx context.Context) (Certificate, error) {
 		if m.doubts.none() {
 			continue // until it is certain what is drift
 		}
-		d := m.doubts
+		d, at := m.doubts, m.now()
 		m.doubts = doubts{}
 		if err := m.passing(m.look(ctx, &d, tell)); err != nil {
 			return c, err
 		}
+		took = m.now().Sub(at)
 	}
 	s := m.f.Snapshot()
 	st := s.Surroundings()
@@ -92,4 +124,57 @@ func (m *Mirrored) audit(ctx context.Context) (Certificate, error) {
 		s.LastAudit = c
 	})
 	return c, nil
+}
+
+// wait applies news for a while.
+func (m *Mirrored) wait(ctx context.Context, d time.Duration) error {
+	for end := m.now().Add(d); ; {
+		left := end.Sub(m.now())
+		if left <= 0 {
+			return nil
+		}
+		if err := sleep(ctx, min(left, m.opt.MaxDelay)); err != nil {
+			return err
+		}
+		if err := m.catchUp(); err != nil {
+			return err
+		}
+	}
+}
+
+// open names what is in doubt.
+func (c *Certificate) open(d *doubts) {
+	add := func(o Open) {
+		if c.Uncertain++; len(c.Open) < maxDifferences {
+			c.Open = append(c.Open, o)
+		}
+	}
+	if d.everything != "" {
+		add(Open{Object: "everything: " + d.everything})
+	}
+	if d.everyTable || d.elsewhere {
+		add(Open{Object: "routes of all tables"})
+	}
+	for l := range d.links {
+		add(Open{Object: fmt.Sprintf("routes by link %d", l)})
+	}
+	prefixes := map[fib.TablePrefix]struct{}{}
+	for t, x := range d.tables {
+		if x.all {
+			add(Open{Object: fmt.Sprintf("%v routes of table %v", t.fam, t.id)})
+		}
+		for p := range x.prefixes {
+			prefixes[p] = struct{}{}
+		}
+	}
+	for p := range d.suspects {
+		prefixes[p] = struct{}{}
+	}
+	for p := range prefixes {
+		add(Open{TablePrefix: p})
+	}
+	if d.surroundings {
+		add(Open{Object: "links, addresses, rules, nexthops and settings"})
+	}
+	slices.SortFunc(c.Open, func(a, b Open) int { return strings.Compare(a.String(), b.String()) })
 }

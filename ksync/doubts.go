@@ -21,8 +21,9 @@ type doubts struct {
 	elsewhere    bool                // the same, since other links are followed than before
 	tables       map[tableOf]*tableDoubt
 	links        map[int32]struct{} // the routes by them
-	// suspects are tables in which something was found to differ that was in no doubt.
-	suspects map[tableOf]struct{}
+	// suspects were found to differ though they were in no doubt; what came meanwhile may
+	// account for it.
+	suspects map[fib.TablePrefix]fib.Family
 }
 
 // tableDoubt is a doubt about all of a table, or about some of its prefixes.
@@ -32,11 +33,11 @@ type tableDoubt struct {
 }
 
 func (d *doubts) none() bool {
-	return d.everything == "" && !d.surroundings && !d.everyTable && !d.elsewhere && len(d.tables)+len(d.links) == 0
+	return d.everything == "" && !d.surroundings && !d.everyTable && !d.elsewhere && len(d.tables)+len(d.links)+len(d.suspects) == 0
 }
 
 func (d *doubts) count() int {
-	n := len(d.tables) + len(d.links)
+	n := len(d.tables) + len(d.links) + min(len(d.suspects), 1)
 	for _, x := range [...]bool{d.surroundings, d.everyTable || d.elsewhere, d.everything != ""} {
 		if x {
 			n++
@@ -75,6 +76,13 @@ func (d *doubts) link(index int32) {
 		d.links = map[int32]struct{}{}
 	}
 	d.links[index] = struct{}{}
+}
+
+func (d *doubts) suspect(f fib.Family, p fib.TablePrefix) {
+	if d.suspects == nil {
+		d.suspects = map[fib.TablePrefix]fib.Family{}
+	}
+	d.suspects[p] = f
 }
 
 func (d *doubts) prefix(f fib.Family, p fib.TablePrefix) {
@@ -124,6 +132,9 @@ func (d *doubts) add(o *doubts) {
 	d.everyTable, d.elsewhere = d.everyTable || o.everyTable, d.elsewhere || o.elsewhere
 	for l := range o.links {
 		d.link(l)
+	}
+	for p, f := range o.suspects {
+		d.suspect(f, p)
 	}
 	for t, x := range o.tables {
 		y := d.table(t)

@@ -39,6 +39,9 @@ type MirrorOptions struct {
 	Poll time.Duration
 	// Audit is how often everything is compared with the kernel; 0: only when asked for.
 	Audit time.Duration
+	// AuditWithin is how long an audit may take beside changes that never rest; what is
+	// not certain by then it names. 0: 30 s.
+	AuditWithin time.Duration
 	// ReceiveBuffer is how many bytes of news the kernel is asked to keep, of which it
 	// grants the double, without CAP_NET_ADMIN of no more than net.core.rmem_max; 0: 32 MB.
 	ReceiveBuffer int
@@ -57,6 +60,9 @@ func (o *MirrorOptions) scan() *Options {
 func (o MirrorOptions) withDefaults() MirrorOptions {
 	if o.MaxDelay <= 0 {
 		o.MaxDelay = 5 * time.Millisecond
+	}
+	if o.AuditWithin <= 0 {
+		o.AuditWithin = 30 * time.Second
 	}
 	if o.Poll <= 0 {
 		o.Poll = time.Second
@@ -88,8 +94,9 @@ type Mirrored struct {
 	polls   pace
 	drift   drift
 	part    part
-	carrier map[int32]time.Time // links whose carrier changed, which is to be announced yet
-	unsure  bool                // something was taken from a dump that leaves questions open
+	open    map[fib.TablePrefix]openPrefix // of the look whose news are being applied
+	carrier map[int32]time.Time            // links whose carrier changed, which is to be announced yet
+	unsure  bool                           // something was taken from a dump that leaves questions open
 
 	mu    sync.Mutex // guards what follows; held for no other lock
 	stats MirrorStats

@@ -93,6 +93,11 @@ func (a *applier) route(e *event) error {
 	case a.m.part.ByRoute():
 		return a.heardPart(e)
 	}
+	defer func() {
+		if len(a.m.open) > 0 {
+			a.m.closes(a.tx.Snapshot(), fib.TablePrefix{Table: r.Table, Dst: r.Dst})
+		}
+	}()
 	var h fib.Heard
 	var err error
 	if e.gone {

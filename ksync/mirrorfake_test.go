@@ -284,6 +284,46 @@ func TestMirrorOfAFake(t *testing.T) {
 		assert.True(t, c.Equal())
 		assert.Equal(t, 20, c.Routes)
 	})
+	t.Run("an audit beside a prefix that never rests", func(t *testing.T) {
+		k := newFake()
+		for i := range 20 {
+			k.set(i, true, true)
+		}
+		m := mirrorOf(t, k, MirrorOptions{MaxDelay: time.Millisecond, Poll: time.Hour, AuditWithin: 50 * time.Millisecond})
+		k.set(7, false, true)
+		k.during = func(k *fake) { // it is announced again and again, and never seen
+			k.mu.Lock()
+			defer k.mu.Unlock()
+			k.queue = append(k.queue, event{kind: eventRoute, flags: fib.OpAdd, route: fakeRoute(7)})
+		}
+		c, err := m.Audit(t.Context())
+		require.NoError(t, err)
+		assert.False(t, c.Equal())
+		assert.Zero(t, c.Differing)
+		assert.Equal(t, []Open{{TablePrefix: fib.TablePrefix{Table: fib.TableMain, Dst: fakeRoute(7).Dst}}}, c.Open)
+		assert.Equal(t, 1, c.Uncertain)
+		assert.Equal(t, 20, c.Routes)
+	})
+	t.Run("a dump between two news of a prefix", func(t *testing.T) {
+		k := newFake()
+		for i := range 20 {
+			k.set(i, true, true)
+		}
+		m := mirrorOf(t, k, MirrorOptions{MaxDelay: time.Millisecond, Poll: time.Hour})
+		k.set(7, false, true) // what the dump shows is neither the first nor the last
+		k.during = func(k *fake) {
+			k.mu.Lock()
+			defer k.mu.Unlock()
+			r := fakeRoute(7)
+			k.queue = append(k.queue, event{kind: eventRoute, gone: true, route: r}, event{kind: eventRoute, flags: fib.OpAdd, route: r})
+			k.there[r.Dst], k.during = r, nil
+		}
+		before := k.looks
+		c, err := m.Audit(t.Context())
+		require.NoError(t, err)
+		assert.True(t, c.Equal(), "%+v", c)
+		assert.Equal(t, 1, k.looks-before, "the news account for it")
+	})
 	t.Run("a kernel that cannot answer for a while", func(t *testing.T) {
 		k := newFake()
 		m := fakeMirror(t, k)

@@ -65,10 +65,7 @@ func (m *Mirrored) lookByLinks(ctx context.Context, d *doubts) error {
 	}
 	maps.DeleteFunc(differ, func(p fib.TablePrefix, _ fib.Family) bool { _, ok := w.prefixes[p]; return ok })
 	for p, f := range differ {
-		if d.suspects == nil {
-			d.suspects = map[tableOf]struct{}{}
-		}
-		d.suspects[tableOf{f, p.Table}] = struct{}{}
+		d.suspect(f, p)
 	}
 	return nil
 }

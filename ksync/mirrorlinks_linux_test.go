@@ -64,14 +64,13 @@ func TestMirrorLooksAtTheRoutesOfALink(t *testing.T) {
 		assert.LessOrEqual(t, src.read.Load(), int64(20*(2*own+10)), do)
 	}
 	assert.Zero(t, m.Stats().Drift)
-	src.whole.Store(0)
-	looks := m.Stats().Looks
+	src.read.Store(0)
 	for range 20 { // nothing that means anything to routing
 		ns.Batch("link set q0 promisc on", "link set q0 promisc off")
 	}
 	ns.Settle()
 	require.Empty(t, atRest(t, m, Named(ns.Name())))
-	assert.LessOrEqual(t, m.Stats().Looks-looks, uint64(3))
+	assert.Zero(t, src.read.Load())
 	c, err := m.Audit(t.Context())
 	require.NoError(t, err)
 	assert.True(t, c.Equal(), "%+v", c)

@@ -260,7 +260,7 @@ func (m *Mirrored) look(ctx context.Context, d *doubts, tell func(fib.Difference
 			return err
 		}
 	}
-	l := &lookTxn{m: m, d: d, tell: tell, open: map[fib.TablePrefix]fib.Family{}}
+	l := &lookTxn{m: m, d: d, tell: tell, open: map[fib.TablePrefix]openPrefix{}}
 	res, err := m.f.Update(func(tx *fib.Txn) error { return l.do(ctx, tx, st) })
 	if errors.Is(err, errGiveUp) {
 		m.doubts.add(d)
@@ -274,10 +274,32 @@ func (m *Mirrored) look(ctx context.Context, d *doubts, tell func(fib.Difference
 	if l.interrupted {
 		m.doubts.add(d)
 	}
-	for p, f := range l.open {
-		m.doubts.prefix(f, p)
+	m.open = l.open
+	err = m.applyBatch(l.news)
+	for p, o := range m.open {
+		if o.about {
+			m.doubts.prefix(o.fam, p)
+		} else {
+			m.doubts.suspect(o.fam, p)
+		}
 	}
-	return m.applyBatch(l.news)
+	m.open = nil
+	return err
+}
+
+// openPrefix is a prefix that was in doubt, and differed from what a dump showed, while there
+// came news of it. If these lead through what was shown, the dump fell between them.
+type openPrefix struct {
+	fam   fib.Family
+	about bool // its news were unclear before
+	shown fib.Digest
+}
+
+// closes takes back the doubt if a prefix is now what a dump showed.
+func (m *Mirrored) closes(s *fib.Snapshot, p fib.TablePrefix) {
+	if o, ok := m.open[p]; ok && s.DigestAt(p.Table, p.Dst) == o.shown {
+		delete(m.open, p)
+	}
 }
 
 // lookTxn is one look at what is in doubt, within a transaction.
@@ -288,7 +310,7 @@ type lookTxn struct {
 
 	news        batch // what was announced meanwhile
 	interrupted bool  // a dump may be of several moments
-	open        map[fib.TablePrefix]fib.Family
+	open        map[fib.TablePrefix]openPrefix
 	objects     []ObjectDifference
 	polled      int
 }
@@ -322,11 +344,6 @@ func (l *lookTxn) do(ctx context.Context, tx *fib.Txn, st *fib.State) error {
 		tables := m.opt.Tables
 		if !l.d.everyTable && !l.d.elsewhere && differs != driftedSurroundings {
 			tables = l.d.tablesOf(f)
-			for t := range l.d.suspects {
-				if t.fam == f && !slices.Contains(tables, t.id) {
-					tables = append(tables, t.id)
-				}
-			}
 			if len(tables) == 0 {
 				continue
 			}
@@ -348,7 +365,7 @@ func (l *lookTxn) do(ctx context.Context, tx *fib.Txn, st *fib.State) error {
 	if err != nil {
 		return err
 	}
-	if w.surroundings {
+	if w.surroundings && differs != "" {
 		return errGiveUp
 	}
 	for _, x := range all {
@@ -384,13 +401,14 @@ var errGiveUp = errors.New("too much changed meanwhile")
 // judge keeps what was repaired, but for prefixes of which there is news: those are as
 // before, and if they were in doubt, they stay so.
 func (l *lookTxn) judge(tx *fib.Txn, g *fib.Merge, f fib.Family, w *window) {
-	isNew := func(p fib.TablePrefix) bool { _, ok := w.prefixes[p]; return ok }
+	isNew := func(p fib.TablePrefix) bool { _, ok := w.prefixes[p]; return ok || w.surroundings }
 	about := func(p fib.TablePrefix) bool { return l.d.elsewhere || l.d.tables[tableOf{f, p.Table}].about(p) }
 	g.Each(func(p fib.TablePrefix) {
 		switch {
 		case isNew(p):
-			if l.d.everyTable || about(p) {
-				l.open[p] = f
+			_, suspect := l.d.suspects[p]
+			if l.d.everyTable || suspect || about(p) || w.surroundings {
+				l.open[p] = openPrefix{f, about(p), tx.Snapshot().DigestAt(p.Table, p.Dst)}
 			}
 			return
 		case about(p): // its news were unclear
@@ -415,8 +433,13 @@ func (d *doubts) tablesOf(f fib.Family) (out []fib.TableID) {
 			out = append(out, t.id)
 		}
 	}
+	for p, fam := range d.suspects {
+		if fam == f {
+			out = append(out, p.Table)
+		}
+	}
 	slices.Sort(out)
-	return out
+	return slices.Compact(out)
 }
 
 // How what surrounds routes can differ.

@@ -99,6 +99,9 @@ func (a *applier) heardPart(e *event) error {
 	if errors.Is(err, fib.ErrTxnDone) {
 		return err
 	}
+	if len(a.m.open) > 0 {
+		a.m.closes(a.tx.Snapshot(), fib.TablePrefix{Table: r.Table, Dst: r.Dst})
+	}
 	if err != nil || x.doubt {
 		a.d.prefix(r.Family(), fib.TablePrefix{Table: r.Table, Dst: r.Dst})
 	}

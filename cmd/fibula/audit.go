@@ -30,8 +30,8 @@ repairs.
 With -4 or -6, --table, --protocol and --dev it compares some of the routes, as
 fibula mirror follows them.
 
-It only reads. Exit codes: 0 all is equal; 3 something differs; else those of
-fibula get.`,
+It only reads. Exit codes: 0 all is equal; 3 something differs; 4 something kept
+changing until the time was over, which is named; else those of fibula get.`,
 		Example: `  fibula audit
   fibula -j audit -n blue --table main
   fibula audit --socket /run/fibula/mirror.sock`,
@@ -47,6 +47,7 @@ fibula get.`,
 		},
 	}
 	m.flags(c)
+	c.Flags().DurationVar(&m.opt.AuditWithin, "within", 30*time.Second, "end after this `long` even if something keeps changing, and name that")
 	a.socketFlag(c)
 	return c
 }
@@ -71,8 +72,11 @@ func (a *app) audit(ctx context.Context, mirror daemon.Mirror) error {
 	} else {
 		err = a.write(a.certificate(&c))
 	}
-	if err == nil && !c.Equal() {
+	switch {
+	case err == nil && c.Differing > 0:
 		err = &exitError{code: exitDisagree}
+	case err == nil && c.Uncertain > 0:
+		err = &exitError{code: exitUnstable}
 	}
 	return err
 }
@@ -84,8 +88,11 @@ func (a *app) certificate(c *ksync.Certificate) []byte {
 	size := fmt.Sprintf("%s routes in %d tables, %s rules, %s nexthops, %s links, %s addresses", number(c.Routes), len(c.Tables),
 		number(c.Rules), number(c.Nexthops), number(c.Links), number(c.Addresses))
 	verdict := good("equal")
-	if !c.Equal() {
+	switch {
+	case c.Differing > 0:
 		verdict = bad(number(c.Differing) + " differ")
+	case c.Uncertain > 0:
+		verdict = bad(number(c.Uncertain) + " uncertain, the rest equal")
 	}
 	say("%s at generation %d, %s, in %v: %s", verdict, c.Generation, c.Time.UTC().Format(time.RFC3339), c.Took.Round(time.Microsecond), size)
 	for _, t := range c.Tables {
@@ -107,6 +114,9 @@ func (a *app) certificate(c *ksync.Certificate) []byte {
 	}
 	for _, d := range c.Objects {
 		say("%s\n  fibula: %s\n  kernel: %s", d.Object, d.Ours, d.Theirs)
+	}
+	for _, o := range c.Open {
+		say("uncertain: %v", o)
 	}
 	if more := c.Differing - len(c.Differences) - len(c.Objects); more > 0 {
 		say("%s more are not shown", number(more))
@@ -159,7 +169,9 @@ func (a *app) certificateJSON(c *ksync.Certificate) any {
 		Differing   int          `json:"differing"`
 		Tables      []table      `json:"tables"`
 		Differences []difference `json:"differences"`
-	}{c.Equal(), c.Generation, c.Time.UTC(), c.Took.Microseconds(), c.Routes, c.Rules, c.Nexthops, c.Links, c.Addresses, c.Differing, []table{}, []difference{}}
+		Uncertain   int          `json:"uncertain"`
+		Open        []string     `json:"open"`
+	}{c.Equal(), c.Generation, c.Time.UTC(), c.Took.Microseconds(), c.Routes, c.Rules, c.Nexthops, c.Links, c.Addresses, c.Differing, []table{}, []difference{}, c.Uncertain, []string{}}
 	names := a.namesOnce()
 	for _, t := range c.Tables {
 		out.Tables = append(out.Tables, table{t.Family.String(), names.TableName(uint32(t.Table)), t.Routes, t.Sum.String()})
@@ -179,6 +191,9 @@ func (a *app) certificateJSON(c *ksync.Certificate) any {
 	}
 	for _, d := range c.Differences {
 		out.Differences = append(out.Differences, difference{Table: names.TableName(uint32(d.Table)), Prefix: d.Dst.String(), Ours: texts(d.Ours), Kernel: texts(d.Theirs)})
+	}
+	for _, o := range c.Open {
+		out.Open = append(out.Open, o.String())
 	}
 	for _, d := range c.Objects {
 		out.Differences = append(out.Differences, difference{Object: d.Object, Ours: text(d.Ours), Kernel: text(d.Theirs)})

@@ -137,6 +137,7 @@ Type=notify, it prints no lines, but logs.`,
 	c.Flags().DurationVar(&m.opt.MaxDelay, "max-delay", 5*time.Millisecond, "let news wait this `long` for others, to be one transaction")
 	c.Flags().DurationVar(&m.opt.Poll, "poll", time.Second, "look this `often` at what is never announced")
 	c.Flags().DurationVar(&m.opt.Audit, "audit", 0, "compare everything this `often` (default only at the end)")
+	c.Flags().DurationVar(&m.opt.AuditWithin, "audit-within", 30*time.Second, "end such a comparison after this `long` even if something keeps changing")
 	return c
 }
 
