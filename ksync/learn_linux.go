@@ -10,16 +10,16 @@ import (
 
 // learn asks the kernel for what its dumps leave open (section J of the description
 // of the kernel's lookup) and an answer shows, and returns what it learned.
-func (s *scan) learn(f *fib.FIB) (got fib.Learned, err error) {
+func (s *scan) learn(f *fib.FIB) (got fib.Learned, res fib.Result, err error) {
 	q := &Querier{conn: s.conn, buf: s.buf}
-	_, err = f.Update(func(tx *fib.Txn) (err error) {
+	res, err = f.Update(func(tx *fib.Txn) (err error) {
 		got, err = tx.Learn(fib.Oracle{Which: q.which, Match: q.match})
 		return err
 	})
 	if err != nil {
-		return got, fmt.Errorf("ask %v for what its dumps do not show: %w", s.opt.NetNS, err)
+		return got, res, fmt.Errorf("ask %v for what its dumps do not show: %w", s.opt.NetNS, err)
 	}
-	return got, nil
+	return got, res, nil
 }
 
 // keep enters into st what a FIB made of it has learned since.

@@ -122,6 +122,7 @@ func Mirror(ctx context.Context, f *fib.FIB, opt MirrorOptions) (*Mirrored, erro
 	}
 	m := newMirror(f, src, opt, time.Now)
 	m.stop = stop
+	m.noteRoom()
 	if err := m.begin(ctx); err != nil {
 		stop()
 		src.close()
@@ -208,6 +209,16 @@ func (m *Mirrored) ask(ctx context.Context, audit bool) (Certificate, error) {
 	return r.cert, r.err
 }
 
+// noteRoom tells of a kernel that keeps less news than it should.
+func (m *Mirrored) noteRoom() {
+	granted, asked := m.src.room()
+	m.count(func(s *MirrorStats) { s.ReceiveBuffer, s.BufferAsked = granted, asked })
+	if granted < asked {
+		m.log.Warn("the kernel keeps less news than asked for, so that bursts are read anew: give CAP_NET_ADMIN, or raise net.core.rmem_max",
+			slog.String("namespace", m.opt.NetNS.String()), slog.Int("granted", granted), slog.Int("asked", asked))
+	}
+}
+
 // begin loads everything once.
 func (m *Mirrored) begin(ctx context.Context) error {
 	var last error
@@ -274,6 +285,10 @@ type MirrorStats struct {
 	// LastAudit is the certificate of the last audit.
 	LastAudit Certificate
 	Failures  uint64 // looks that failed, to be done again
+	// ReceiveBuffer is how many bytes of news the kernel keeps, BufferAsked how many it should:
+	// without CAP_NET_ADMIN net.core.rmem_max can be less, so that bursts are lost, and everything
+	// looked at anew. 0: not known.
+	ReceiveBuffer, BufferAsked int
 }
 
 func (s *MirrorStats) clone() MirrorStats {

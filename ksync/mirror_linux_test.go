@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"runtime"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -218,4 +219,21 @@ func TestMirrorsLeaveNothingBehind(t *testing.T) {
 		}
 		return ""
 	})
+}
+
+// Of a kernel that keeps less news than it was asked to, the log and the statistics tell. A
+// buffer above what the kernel can count stands for missing privilege here.
+func TestMirrorTellsOfASmallBuffer(t *testing.T) {
+	t.Parallel()
+	ns := netnstest.New(t, netnstest.LoUp, netnstest.Quiet)
+	for size, warns := range map[int]bool{0: false, 1 << 20: false, 1<<31 - 1: true} {
+		var log strings.Builder
+		m, err := Mirror(t.Context(), fib.New(fib.Config{}), MirrorOptions{NetNS: Named(ns.Name()), ReceiveBuffer: size, Logger: slog.New(slog.NewTextHandler(&log, nil))})
+		require.NoError(t, err)
+		m.Close()
+		s := m.Stats()
+		assert.Equal(t, warns, s.ReceiveBuffer < s.BufferAsked, "%d of %d", s.ReceiveBuffer, s.BufferAsked)
+		assert.Equal(t, warns, strings.Contains(log.String(), "net.core.rmem_max"), log.String())
+		assert.NotZero(t, s.ReceiveBuffer)
+	}
 }

@@ -141,7 +141,14 @@ func (k *fake) routesBy(ctx context.Context, f fib.Family, link int32, fn func(*
 	})
 }
 
-func (k *fake) learn(*fib.FIB) error { k.learned++; return nil }
+func (k *fake) room() (granted, asked int) { return 0, 0 }
+
+func (k *fake) learn(f *fib.FIB) (fib.Result, error) {
+	k.learned++
+	return f.Update(func(tx *fib.Txn) error {
+		return tx.SetNeighbour(fib.Neighbour{Link: 2, Addr: netip.AddrFrom4([4]byte{10, 0, 0, byte(k.learned)}), State: fib.NeighReachable})
+	})
+}
 
 func (k *fake) alive() error {
 	k.mu.Lock()
@@ -393,6 +400,7 @@ func TestEveryTransactionIsTold(t *testing.T) {
 	k.mu.Unlock()
 	k.say()
 	requireFake(t, m, k)
+	assert.NotZero(t, k.learned)
 	assert.Equal(t, m.FIB().Snapshot().Generation(), last.Load())
 	assert.Zero(t, gaps.Load())
 }

@@ -40,11 +40,12 @@ func (m *Mirrored) settle(ctx context.Context) error {
 	}
 	if m.unsure && m.doubts.none() {
 		m.unsure = false
-		if err := m.src.learn(m.f); err != nil {
+		res, err := m.src.learn(m.f)
+		if err != nil {
 			m.unsure = true
 			return m.passing(err)
 		}
-		m.count(func(s *MirrorStats) { s.Generation = m.f.Snapshot().Generation() })
+		m.committed(res)
 	}
 	m.looks.spent(begin, m.now(), m.doubts.none())
 	m.settled()

@@ -114,7 +114,8 @@ func (s *rtSource) routesBy(context.Context, fib.Family, int32, func(*fib.Route)
 	return false, nil
 }
 
-func (s *rtSource) learn(*fib.FIB) error { return nil }
+func (s *rtSource) learn(*fib.FIB) (r fib.Result, err error) { return r, nil }
+func (s *rtSource) room() (granted, asked int)               { return 0, 0 }
 
 // alive: a stack lives as long as its processes. FIBs can become more.
 func (s *rtSource) alive() error {

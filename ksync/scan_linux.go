@@ -33,7 +33,7 @@ func Load(ctx context.Context, opt Options) (*fib.FIB, error) {
 		if _, err := f.Update(func(tx *fib.Txn) error { return s.pass(ctx, tx.Load, tx.LoadRoute) }); err != nil {
 			return err
 		}
-		_, err := s.learn(f)
+		_, _, err := s.learn(f)
 		return err
 	})
 	if err != nil {
@@ -71,7 +71,7 @@ func Scan(ctx context.Context, opt Options) (fib.State, Report, error) {
 		if _, err := f.Update(func(tx *fib.Txn) error { return tx.Load(&st) }); err != nil {
 			return err
 		}
-		got, err := s.learn(f)
+		got, _, err := s.learn(f)
 		if err == nil && !got.IsZero() {
 			keep(&st, f.Snapshot(), &got)
 		}

@@ -60,7 +60,9 @@ type source interface {
 	// look at these alone.
 	routesBy(ctx context.Context, f fib.Family, link int32, fn func(*fib.Route) error) (bool, error)
 	// learn asks for what looking does not show.
-	learn(*fib.FIB) error
+	learn(*fib.FIB) (fib.Result, error)
+	// room is how many bytes of news the kernel keeps, and how many were asked for; 0: not known.
+	room() (granted, asked int)
 	// alive tells whether the namespace still is what it was.
 	alive() error
 	report() *Report

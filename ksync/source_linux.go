@@ -236,9 +236,12 @@ func (k *kernelSource) complete(ctx context.Context, st *fib.State, modes bool) 
 	})
 }
 
-func (k *kernelSource) learn(f *fib.FIB) error {
-	return k.retry(func() error { _, err := k.scan.learn(f); return err })
+func (k *kernelSource) learn(f *fib.FIB) (res fib.Result, err error) {
+	err = k.retry(func() (err error) { _, res, err = k.scan.learn(f); return err })
+	return res, err
 }
+
+func (k *kernelSource) room() (granted, asked int) { return k.sub.room, k.sub.asked }
 
 // alive compares the namespace that has the name now with the one that is followed.
 func (k *kernelSource) alive() error {

@@ -44,6 +44,7 @@ type subscription struct {
 	fd, stop int // stop is an eventfd that ends waiting
 	port     uint32
 	room     int // bytes that the kernel queues
+	asked    int // and how many it should
 	ctx      context.Context
 	unbind   func() bool
 
@@ -105,6 +106,7 @@ func (s *subscription) open(opt subscribeOptions) (err error) {
 			return fmt.Errorf("set the receive buffer: %w", err)
 		}
 	}
+	s.asked = 2 * size
 	if s.room, err = unix.GetsockoptInt(s.fd, unix.SOL_SOCKET, unix.SO_RCVBUF); err != nil {
 		return fmt.Errorf("ask for the receive buffer: %w", err)
 	}

@@ -160,6 +160,9 @@ type mirrorStatus struct {
 	Audits     uint64            `json:"audits"`
 	LagMicros  int64             `json:"lag_us"`
 	AgeMillis  int64             `json:"age_ms"`
+	// Bytes of news that the kernel keeps, and that it was asked to keep.
+	Buffer      int `json:"receive_buffer"`
+	BufferAsked int `json:"receive_buffer_asked"`
 }
 
 func statusOf(m *ksync.Mirrored) mirrorStatus {
@@ -168,6 +171,7 @@ func statusOf(m *ksync.Mirrored) mirrorStatus {
 		Time: time.Now().UTC(), Generation: s.Generation(), Events: st.Events, Commits: st.Commits, Overruns: st.Overruns,
 		Resyncs: st.Resyncs, Looks: st.Looks, Doubts: st.Doubts, Drift: st.Drift, Polled: st.Polled, Audits: st.Audits,
 		LagMicros: st.Lag.Microseconds(), AgeMillis: m.Age().Milliseconds(),
+		Buffer: st.ReceiveBuffer, BufferAsked: st.BufferAsked,
 	}
 	for _, d := range s.Digest() {
 		x.Routes += d.Routes
