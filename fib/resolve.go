@@ -165,6 +165,10 @@ func (w *walk) match(d Decision) Match {
 	} else if h.alias.ecmpAble() {
 		r.Nexthops = append(r.Nexthops, w.s.siblingsAfter(h)...)
 	}
+	if r.NexthopID != 0 && len(r.Nexthops) == 1 {
+		r.Nexthops[0].Weight = 1 // as of a route with one leg
+	}
+	w.s.showIgnored(w.fam, r.Nexthops)
 	return Match{Decision: d, Route: r, Found: true}
 }
 

@@ -116,6 +116,17 @@ func (s *Snapshot) settledMarks(f Family, link int32, flags NexthopFlags) Nextho
 	return flags
 }
 
+// showIgnored marks legs as dead as a kernel shows them where links without carrier are
+// ignored (E8).
+func (s *Snapshot) showIgnored(f Family, legs []Nexthop) {
+	for i := range legs {
+		n := &legs[i]
+		if l := s.link(n.Link); n.Flags&FlagLinkdown != 0 && (f == Inet && s.ignoreLinkdown4(l) || f == Inet6 && s.ignoreLinkdown6(l)) {
+			n.Flags |= FlagDead
+		}
+	}
+}
+
 // appendRoute writes r as it is shown.
 func (s *Snapshot) appendRoute(b []byte, r *Route, m shownMarks) []byte {
 	x := s.attrsOfRoute(r)

@@ -80,7 +80,9 @@ func (m *Mirrored) audit(ctx context.Context) (Certificate, error) {
 				return c, err
 			}
 		}
-		m.countDrift()
+		if err := m.countDrift(); err != nil {
+			return c, err
+		}
 		if late := m.now().Sub(begin) > m.opt.AuditWithin; late && m.drift.none() {
 			c.open(&m.doubts)
 			break

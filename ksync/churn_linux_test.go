@@ -5,6 +5,7 @@ import (
 	"math/rand/v2"
 	"net/netip"
 	"os"
+	"slices"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -27,6 +28,8 @@ type churn struct {
 	sent  int
 	story []string
 	buf   []byte
+	vrf   bool // the kernel has VRFs
+	dead  bool
 }
 
 const churnLinks = 3 // d1 … and their peers p1 …, of index 10 … and 20 …
@@ -36,8 +39,8 @@ func newChurn(t testing.TB, r *rand.Rand) *churn {
 	netnstest.Require(t)
 	ns, err := throwaway.New()
 	require.NoError(t, err)
-	t.Cleanup(ns.Close)
 	w := &churn{t: t, r: r, ns: ns, buf: make([]byte, datagram)}
+	t.Cleanup(w.die)
 	w.c, err = dialIn(w.netns())
 	require.NoError(t, err)
 	t.Cleanup(w.c.close)
@@ -51,6 +54,21 @@ func newChurn(t testing.TB, r *rand.Rand) *churn {
 	}
 	w.flush()
 	return w
+}
+
+// die takes the namespace away from under everything.
+func (w *churn) die() {
+	if !w.dead {
+		w.dead = true
+		w.ns.Close()
+	}
+}
+
+// taken is what is queued, for someone else to send.
+func (w *churn) taken() []byte {
+	b := slices.Clone(w.out)
+	w.out = w.out[:0]
+	return b
 }
 
 func (w *churn) netns() NetNS { return Path(w.ns.Path()) }
@@ -146,10 +164,14 @@ func (w *churn) step() {
 		w.nexthop()
 	case n < 88:
 		w.someAddress()
-	case n < 97:
+	case n < 96:
 		w.someLink()
+	case n < 97:
+		w.domain()
 	case n < 99:
 		w.setting()
+	case w.one(2):
+		w.flushTable()
 	default:
 		w.clear()
 	}
@@ -288,6 +310,9 @@ func (w *churn) nexthop() {
 	default:
 		o.Family, o.Nexthop = fib.Inet6, fib.Nexthop{Link: d, Gateway: netip.AddrFrom16([16]byte{0x20, 1, 0xd, 0xb8, 0, byte(d - 9), 15: byte(2 + w.r.IntN(3))})}
 	}
+	if o.ID == 6 && w.one(2) {
+		o.Resilient, o.Buckets = true, make([]uint32, 8)
+	}
 	if !o.IsGroup() && w.one(8) {
 		o.Blackhole, o.Nexthop = true, fib.Nexthop{}
 	}
@@ -359,6 +384,44 @@ func (w *churn) setting() {
 		w.sysctl("ipv4/conf/"+dev+"/promote_secondaries", oneof(w.r, "0", "1"))
 	case 5:
 		w.sysctl("ipv4/nexthop_compat_mode", oneof(w.r, "0", "1"))
+	}
+}
+
+// domain makes a VRF, or moves a link into one or out of it.
+func (w *churn) domain() {
+	const index = 30
+	switch {
+	case !w.vrf:
+		w.flushTable()
+	case w.one(4):
+		w.link(rtnl.LinkRequest{Index: index, Name: "v1", Kind: "vrf", VRFTable: 1000})
+		w.link(rtnl.LinkRequest{Index: index, SetFlags: fib.LinkUp, Flags: fib.LinkUp})
+	case w.one(6):
+		b, err := rtnl.AppendLink(w.out, asking(rtnl.RTM_DELLINK, 0), &rtnl.LinkRequest{Index: index})
+		w.add("link del v1", b, err)
+	default:
+		w.link(rtnl.LinkRequest{Index: w.dev(), Master: index})
+	}
+}
+
+// flushTable deletes what is in a table, as ip route flush does.
+func (w *churn) flushTable() {
+	w.flush()
+	var routes []fib.Route
+	for _, f := range [...]fib.Family{fib.Inet, fib.Inet6} {
+		d := rtnl.Dump{Type: rtnl.RTM_GETROUTE, Family: f, Table: oneof[fib.TableID](w.r, 100, 1000)}
+		_ = w.c.dump(w.t.Context(), d, w.buf, func(m rtnl.Message) error { // ENOENT: there is none; interrupted: some are left
+			var r fib.Route
+			if err := rtnl.DecodeRoute(m, &r, nil); err != nil {
+				return err
+			}
+			routes = append(routes, r)
+			return nil
+		})
+	}
+	for i := range routes {
+		b, err := rtnl.AppendRoute(w.out, asking(rtnl.RTM_DELROUTE, 0), &routes[i])
+		w.add(fmt.Sprintf("flush %v", routes[i]), b, err)
 	}
 }
 

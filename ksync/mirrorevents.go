@@ -109,9 +109,16 @@ func (a *applier) route(e *event) error {
 		return err
 	}
 	if err != nil || h == fib.HeardDoubt {
-		a.d.prefix(r.Family(), fib.TablePrefix{Table: r.Table, Dst: r.Dst})
+		a.doubt(r)
 	}
 	return nil
+}
+
+// doubt puts the prefix of a route in doubt. What an IPv6 message leaves open of several legs
+// a dump does not show either (D4a).
+func (a *applier) doubt(r *fib.Route) {
+	a.d.prefix(r.Family(), fib.TablePrefix{Table: r.Table, Dst: r.Dst})
+	a.m.unsure = a.m.unsure || r.Family() == fib.Inet6 && len(r.Nexthops) > 1
 }
 
 func (a *applier) link(e *event) error {

@@ -343,7 +343,7 @@ func (l *lookTxn) do(ctx context.Context, tx *fib.Txn, st *fib.State) error {
 	var all []merged
 	for _, f := range m.families() {
 		tables := m.opt.Tables
-		if !l.d.everyTable && !l.d.elsewhere && differs != driftedSurroundings {
+		if !l.d.everyTable && !l.d.elsewhere && !l.unexpected(differs) {
 			tables = l.d.tablesOf(f)
 			if len(tables) == 0 {
 				continue
@@ -393,6 +393,15 @@ func (l *lookTxn) do(ctx context.Context, tx *fib.Txn, st *fib.State) error {
 	return nil
 }
 
+// unexpected reports whether something differs of which the news were clear, so that nobody
+// knows which routes it concerns.
+func (l *lookTxn) unexpected(differs string) bool {
+	return differs == driftedSurroundings && slices.ContainsFunc(l.objects, func(d ObjectDifference) bool {
+		_, unclear := l.d.objects[d.Object]
+		return !unclear
+	})
+}
+
 // errGiveUpOn is the error for a state that is none: its parts were read one after the
 // other, and changed meanwhile.
 func errGiveUpOn(err error) error { return fmt.Errorf("%w: %w", errMoved, err) }
@@ -415,11 +424,11 @@ func (l *lookTxn) judge(tx *fib.Txn, g *fib.Merge, f fib.Family, w *window) {
 		case about(p): // its news were unclear
 		default:
 			var tell func()
+			d := fib.Difference{TablePrefix: p, Ours: l.m.f.Snapshot().RoutesAt(p.Table, p.Dst), Theirs: tx.Snapshot().RoutesAt(p.Table, p.Dst)}
 			if l.tell != nil {
-				d := fib.Difference{TablePrefix: p, Ours: l.m.f.Snapshot().RoutesAt(p.Table, p.Dst), Theirs: tx.Snapshot().RoutesAt(p.Table, p.Dst)}
 				tell = func() { l.tell(d, ObjectDifference{}) }
 			}
-			l.m.drift.prefix(p, l.m.now(), tell)
+			l.m.drift.prefix(p, l.m.now(), slices.Concat(d.Ours, d.Theirs), tell)
 		}
 		l.m.unsure = true
 		l.m.log.Debug("repaired", slog.String("table", p.Table.String()), slog.String("prefix", p.Dst.String()))

@@ -79,18 +79,31 @@ func (m *Mirrored) lookAt() (time.Time, bool) {
 	return time.Time{}, false
 }
 
-// countDrift counts what no announcement explains.
-func (m *Mirrored) countDrift() {
-	if n := m.drift.settle(m.now()); n > 0 {
+// countDrift counts what no announcement explains, once all of them are heard.
+func (m *Mirrored) countDrift() error {
+	if !m.drift.due(m.now()) {
+		return nil
+	}
+	now := m.now()
+	if err := m.src.barrier(); err != nil {
+		return err
+	}
+	if err := m.catchUp(); err != nil {
+		return err
+	}
+	if n := m.drift.settle(now); n > 0 {
 		m.log.Warn("the mirror was not as the kernel, and is repaired", slog.String("namespace", m.opt.NetNS.String()), slog.Int("objects", n))
 		m.count(func(s *MirrorStats) { s.Drift += uint64(n) })
 	}
+	return nil
 }
 
 // timed does what is due.
 func (m *Mirrored) timed(ctx context.Context, audit *time.Time) error {
 	now := m.now()
-	m.countDrift()
+	if err := m.countDrift(); err != nil {
+		return err
+	}
 	if at, ok := m.lookAt(); ok && !now.Before(at) {
 		if err := m.settle(ctx); err != nil {
 			return err
@@ -155,6 +168,7 @@ func (m *Mirrored) lose(err error) {
 	if why == "overrun" {
 		m.count(func(s *MirrorStats) { s.Overruns++ })
 	}
+	m.drift = drift{} // what would explain it may be among them
 	m.doubts.all(why)
 }
 

@@ -2,6 +2,7 @@ package ksync
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
@@ -10,14 +11,18 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/fibula-net/fibula/fib"
+	"github.com/fibula-net/fibula/internal/flowgen"
 	"github.com/fibula-net/fibula/internal/netnstest"
 	"github.com/fibula-net/fibula/internal/randtest"
+	"github.com/fibula-net/fibula/internal/rtnl"
 )
 
 // TestMirrorModel changes namespaces at random and at full speed, while the mirror reads
@@ -25,7 +30,7 @@ import (
 // says how many namespaces; TEST_SEED is that of the first.
 func TestMirrorModel(t *testing.T) {
 	netnstest.Require(t)
-	n := randtest.Fewer(100)
+	n := randtest.Fewer(500)
 	if s := os.Getenv("MIRROR_SEEDS"); s != "" {
 		var err error
 		n, err = strconv.Atoi(s)
@@ -33,12 +38,14 @@ func TestMirrorModel(t *testing.T) {
 	}
 	first := randtest.Seed(t)
 	var mu sync.Mutex
+	flows, restarts, deaths := 0, 0, 0
 	sum := MirrorStats{Events: map[string]uint64{}, Resyncs: map[string]uint64{}}
+	vrf := netnstest.Has(t, netnstest.VRF)
 	t.Run("seeds", func(t *testing.T) {
-		for i := range uint64(n) {
+		// Most of the time a kernel waits for itself: more at once than there are processors.
+		inParallel(8, n, func(i uint64) {
 			t.Run(strconv.FormatUint(first+i, 10), func(t *testing.T) {
-				t.Parallel()
-				s := mirrorModel(t, first+i)
+				s := mirrorModel(t, first+i, vrf)
 				mu.Lock()
 				defer mu.Unlock()
 				sum.Commits, sum.Overruns, sum.Looks, sum.Drift, sum.Polled = sum.Commits+s.Commits, sum.Overruns+s.Overruns, sum.Looks+s.Looks, sum.Drift+s.Drift, sum.Polled+s.Polled
@@ -48,52 +55,208 @@ func TestMirrorModel(t *testing.T) {
 				for k, v := range s.Resyncs {
 					sum.Resyncs[k] += v
 				}
+				flows += s.flows
+				restarts += s.restarts
+				deaths += s.deaths
 			})
-		}
+		})
 	})
-	t.Logf("%d namespaces: %v events, %d transactions, %d overruns, resyncs %v, %d looks, drift %d, polled %d",
-		n, sum.Events, sum.Commits, sum.Overruns, sum.Resyncs, sum.Looks, sum.Drift, sum.Polled)
+	t.Logf("%d namespaces: %v events, %d transactions, %d overruns, resyncs %v, %d looks, drift %d, polled %d; %d flows asked, %d restarts, %d ends",
+		n, sum.Events, sum.Commits, sum.Overruns, sum.Resyncs, sum.Looks, sum.Drift, sum.Polled, flows, restarts, deaths)
+	if !t.Failed() && n >= 100 {
+		assert.NotZero(t, restarts)
+		assert.NotZero(t, deaths)
+		assert.Greater(t, flows, 10*n)
+	}
 }
 
-func mirrorModel(t *testing.T, seed uint64) MirrorStats {
+// inParallel calls fn with 0 to n-1, several at a time.
+func inParallel(at, n int, fn func(uint64)) {
+	var next atomic.Int64
+	var all sync.WaitGroup
+	for range at {
+		all.Go(func() {
+			for i := next.Add(1) - 1; i < int64(n); i = next.Add(1) - 1 {
+				fn(uint64(i))
+			}
+		})
+	}
+	all.Wait()
+}
+
+// modelRun is what one namespace had.
+type modelRun struct {
+	MirrorStats
+	flows, restarts, deaths int
+}
+
+// How a mirror is hindered.
+const (
+	hinderNot = iota
+	hinderRoom
+	hinderReads
+	hinderLoss
+	hindrances
+)
+
+func mirrorModel(t *testing.T, seed uint64, vrf bool) (run modelRun) {
 	r := rand.New(rand.NewPCG(seed, 11))
 	w := newChurn(t, r)
+	w.vrf = vrf
 	for range r.IntN(40) {
 		w.step()
 	}
 	w.flush()
 	opt := MirrorOptions{NetNS: w.netns(), MaxDelay: time.Duration(1+r.IntN(4)) * time.Millisecond}
-	mode := r.IntN(4)
-	if mode == 1 {
+	mode, dies := r.IntN(hindrances), r.IntN(10) == 0
+	if dies {
+		opt.Poll = 5 * time.Millisecond
+	}
+	if mode == hinderRoom {
 		opt.ReceiveBuffer = 1 // two or three messages
 	}
 	var log strings.Builder
 	opt.Logger = slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	m, err := Mirror(context.Background(), fib.New(fib.Config{}), opt)
 	require.NoError(t, err)
-	defer m.Close()
-	for range 4 {
+	defer func() { m.Close() }()
+	for range 3 {
 		w.story = w.story[:0]
-		if mode == 2 { // it does not come to read
-			k := m.src.(*kernelSource)
+		k := m.src.(*kernelSource)
+		switch mode {
+		case hinderReads: // it does not come to read
 			k.mu.Lock()
 			time.AfterFunc(time.Duration(r.IntN(5))*time.Millisecond, k.mu.Unlock)
+		case hinderLoss: // what it has read is lost
+			w.step()
+			w.flush()
+			k.mu.Lock()
+			k.lose(errLost)
+			k.mu.Unlock()
+			k.say()
 		}
 		for range 5 + r.IntN(60) {
 			w.step()
+		}
+		if r.IntN(6) == 0 { // it ends, and another one begins while everything changes
+			add(&run, m.Stats())
+			m.Close()
+			w.flush()
+			w.step()
+			sent := make(chan error)
+			go func(b []byte) {
+				if len(b) == 0 {
+					sent <- nil
+					return
+				}
+				sent <- w.c.send(b)
+			}(w.taken())
+			m, err = Mirror(context.Background(), m.FIB(), opt)
+			require.NoError(t, errors.Join(err, <-sent))
+			run.restarts++
 		}
 		w.flush()
 		if diff := atRest(t, m, w.netns()); diff != "" {
 			m.Close()
 			t.Fatalf("%s\nstory:\n%s\nlog:\n%s\n%+v", diff, strings.Join(w.story, "\n"), log.String(), m.Stats())
 		}
+		n, wrong := w.answers(m, r.Uint64(), 30)
+		if run.flows += n; wrong != "" {
+			m.Close()
+			t.Fatalf("%s\nstory:\n%s\nlog:\n%s\n%+v", wrong, strings.Join(w.story, "\n"), log.String(), m.Stats())
+		}
+	}
+	if dies {
+		w.step()
+		w.die()
+		<-m.Done()
+		require.ErrorIs(t, m.Err(), ErrNamespaceGone)
+		run.deaths++
 	}
 	if d := m.Stats().Drift; d > 0 && os.Getenv("MIRROR_DRIFT") != "" {
 		m.Close()
 		t.Logf("drift %d in mode %d\nstory:\n%s\nlog:\n%s", d, mode, strings.Join(w.story, "\n"), log.String())
 	}
 	m.Close()
-	return m.Stats()
+	add(&run, m.Stats())
+	return run
+}
+
+// add adds the counts of one mirror.
+func add(run *modelRun, s MirrorStats) {
+	if run.Events == nil {
+		run.Events, run.Resyncs = map[string]uint64{}, map[string]uint64{}
+	}
+	run.Commits, run.Overruns, run.Looks, run.Drift, run.Polled = run.Commits+s.Commits, run.Overruns+s.Overruns, run.Looks+s.Looks, run.Drift+s.Drift, run.Polled+s.Polled
+	for k, v := range s.Events {
+		run.Events[k] += v
+	}
+	for k, v := range s.Resyncs {
+		run.Resyncs[k] += v
+	}
+}
+
+// answers compares what a mirror would do with flows with what the kernel does.
+func (w *churn) answers(m *Mirrored, seed uint64, n int) (asked int, wrong string) {
+	q, err := OpenQuerier(w.netns())
+	require.NoError(w.t, err)
+	defer q.Close()
+	s := m.FIB().Snapshot()
+	flows := slices.Collect(flowgen.New(s, seed, flowgen.Options{Input: true}).Flows(n))
+	c := comparer{q: q}
+	out, err := c.compare(s, flows)
+	require.NoError(w.t, err)
+	for i, v := range out {
+		if v.kind == unknown || v.kind == unanswered {
+			continue
+		}
+		asked++
+		if v.kind == same {
+			continue
+		}
+		if wrong = w.alone(m, q, flows[i]); wrong != "" {
+			return asked, wrong
+		}
+	}
+	return asked, ""
+}
+
+// lostByRefusal: a refused request, of which nobody is told, can make a kernel find a
+// source-specific route no more (D8).
+func lostByRefusal(a *Answer) bool {
+	return a.Route.Src.IsValid() || slices.ContainsFunc(a.Differences, func(d Difference) bool { return d.Field == "from" })
+}
+
+// alone asks about one flow after the kernel has forgotten what earlier ones left behind
+// (C15, D22a), and again if it was about to do something by itself.
+func (w *churn) alone(m *Mirrored, q *Querier, f fib.Flow) (wrong string) {
+	for range 3 {
+		w.sysctl("ipv4/route/flush", "1")
+		r := fib.Route{Table: 4000, Dst: pfx("2001:db8:dead::/48"), Type: fib.TypeBlackhole, Protocol: fib.ProtoBoot}
+		for i, typ := range [...]uint16{rtnl.RTM_NEWROUTE, rtnl.RTM_DELROUTE} {
+			flags := [...]fib.AddFlags{fib.OpAdd, 0}[i]
+			b, err := rtnl.AppendRoute(w.out, asking(typ, flags), &r)
+			w.add("forget", b, err)
+		}
+		w.flush()
+		gracePeriod()
+		require.NoError(w.t, m.Sync(w.t.Context()))
+		s := m.FIB().Snapshot()
+		a, err := ask(s, q, f)
+		require.NoError(w.t, err)
+		if len(a.Differences) == 0 || f.Family() == fib.Inet6 && (LeftByThisQuery(s, &a) || lostByRefusal(&a)) {
+			return ""
+		}
+		fresh, err := Load(w.t.Context(), Options{NetNS: w.netns()})
+		require.NoError(w.t, err)
+		b, err := ask(fresh.Snapshot(), q, f)
+		require.NoError(w.t, err)
+		if len(b.Differences) > 0 && b.Ours == a.Ours {
+			return "" // what nobody can know (J) is no fault of the mirror
+		}
+		wrong = fmt.Sprintf("flow %+v: %v\nof a fresh load: %v\nours %+v\nroute %+v\nfresh %+v", f, a.Differences, b.Differences, a.Ours, a.Route, b.Route)
+	}
+	return wrong
 }
 
 // atRest compares when the kernel does not change by itself: what it does from its work

@@ -103,7 +103,7 @@ func (a *applier) heardPart(e *event) error {
 		a.m.closes(a.tx.Snapshot(), fib.TablePrefix{Table: r.Table, Dst: r.Dst})
 	}
 	if err != nil || x.doubt {
-		a.d.prefix(r.Family(), fib.TablePrefix{Table: r.Table, Dst: r.Dst})
+		a.doubt(r)
 	}
 	return nil
 }
