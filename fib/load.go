@@ -83,6 +83,7 @@ func (tx *Txn) take(st *State) {
 	vrfs := slices.ContainsFunc(st.Links, func(l Link) bool { return l.IsL3Master() })
 	s.mode4, s.open4 = loadedMode(st.Mode4, s.rules4, vrfs)
 	s.mode6, s.open6 = loadedMode(st.Mode6, s.rules6, vrfs)
+	s.hidden6 = st.Mode6 == ModeUnknown && s.mode6 == ModeMerged
 }
 
 // loadedMode is the mode a state names, or the likeliest that its rules tell, which may

@@ -52,6 +52,8 @@ func (s *Snapshot) keepHidden(old *Snapshot, st *State) {
 	}
 	if st.Mode6 == ModeUnknown && (s.rules6.Equal(old.rules6) || old.mode6 == ModeRules) {
 		s.mode6, s.open6 = old.mode6, old.open6
+		// Of rules that came and went, nobody may have heard.
+		s.hidden6 = s.mode6 == ModeMerged && (old.hidden6 || s.rules6.IsInitial())
 	}
 	if !sameOwners(s, old) {
 		return

@@ -39,7 +39,7 @@ func (tx *Txn) AddRule(q rules.Request, flags AddFlags) (rules.Rule, error) {
 	}
 	tx.setRules(q.Family, list)
 	if q.Family == Inet6 {
-		tx.s.mode6, tx.s.open6 = ModeRules, false
+		tx.s.mode6, tx.s.open6, tx.s.hidden6 = ModeRules, false, false
 	}
 	return r, nil
 }
@@ -58,6 +58,10 @@ func (tx *Txn) DeleteRule(q rules.Request) (rules.Rule, error) {
 		return rules.Rule{}, opError("rule delete", q.Rule.String(), err)
 	}
 	tx.setRules(q.Family, list)
+	if q.Family == Inet6 && tx.s.hidden6 {
+		tx.s.mode6, tx.s.open6 = loadedMode(ModeUnknown, list, false)
+		tx.s.hidden6 = false
+	}
 	return r, nil
 }
 

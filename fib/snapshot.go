@@ -23,6 +23,9 @@ type Snapshot struct {
 	mode6   Mode
 	// open4, open6: the mode is the likelier one, but nobody can know (J4).
 	open4, open6 bool
+	// hidden6: whether rules are walked was not known while they were the initial ones, with which both
+	// modes answer alike (A9).
+	hidden6 bool
 	// userLocal: a local route was once added by hand (C31).
 	userLocal Fact
 	// Whether any leg has realms, which, as those of an IPv4 rule, makes every source

@@ -257,7 +257,7 @@ func (m *Mirrored) look(ctx context.Context, d *doubts, tell func(fib.Difference
 		if st, err = m.src.surroundings(ctx); err != nil {
 			return err
 		}
-		if err = m.src.complete(ctx, st, false); err != nil {
+		if err = m.src.complete(ctx, st, modesOpen(m.f.Snapshot())); err != nil {
 			return err
 		}
 	}
@@ -286,6 +286,12 @@ func (m *Mirrored) look(ctx context.Context, d *doubts, tell func(fib.Difference
 	}
 	m.open = nil
 	return err
+}
+
+// modesOpen reports whether it is open if rules are walked: asking may tell.
+func modesOpen(s *fib.Snapshot) bool {
+	st := s.Surroundings()
+	return st.Mode4 == fib.ModeUnknown || st.Mode6 == fib.ModeUnknown
 }
 
 // openPrefix is a prefix that was in doubt, and differed from what a dump showed, while there
@@ -323,7 +329,7 @@ func (l *lookTxn) do(ctx context.Context, tx *fib.Txn, st *fib.State) error {
 		var list []ObjectDifference
 		differs, list = m.differs(tx.Snapshot(), st)
 		l.objects = list
-		if differs != "" {
+		if differs != "" || modesOpen(tx.Snapshot()) && st.Mode4|st.Mode6 != fib.ModeUnknown {
 			if err := tx.Reload(st); err != nil {
 				return errGiveUpOn(err)
 			}
