@@ -55,7 +55,7 @@ func anyTable(TableID) bool { return true }
 // filter accepts are looked at.
 //
 // Where nothing is hit it costs the number of distinct aliases, otherwise the
-// number of routes.
+// number of routes: of IPv4 a look at each, if the engine can.
 func (tx *Txn) rewrite(f Family, in func(TableID) bool, hit func(*alias) bool, fn func([]*alias) []*alias) {
 	hits := map[uint32]bool{}
 	for _, r := range tx.in.aliasRecs {
@@ -68,7 +68,7 @@ func (tx *Txn) rewrite(f Family, in func(TableID) bool, hit func(*alias) bool, f
 	}
 	results := map[*leaf]*leaf{} // nil: not hit
 	for _, k := range tx.s.sortedTables() {
-		if k.fam != f || !in(k.id) {
+		if k.fam != f || !in(k.id) || f == Inet && tx.rewriteAtOnce(k, hits, fn) {
 			continue
 		}
 		tx.eachPrefix(k, func(p netip.Prefix, l *leaf) {

@@ -138,9 +138,6 @@ func (tx *Txn) edit(k tableKey, create bool) lookup.Editor {
 	if t == nil && !create {
 		return nil
 	}
-	if !tx.owned.tables {
-		tx.s.tables, tx.owned.tables = maps.Clone(tx.s.tables), true
-	}
 	var before lookup.Table
 	if t != nil {
 		before = t.version()
@@ -149,9 +146,17 @@ func (tx *Txn) edit(k tableKey, create bool) lookup.Editor {
 		before = tx.f.engine.New()
 	}
 	ed := before.Edit()
+	tx.register(k, ed)
+	return ed
+}
+
+// register makes ed the next version of a table.
+func (tx *Txn) register(k tableKey, ed lookup.Editor) {
+	if !tx.owned.tables {
+		tx.s.tables, tx.owned.tables = maps.Clone(tx.s.tables), true
+	}
 	tx.edits.add(k, ed)
 	tx.s.tables[k] = &table{id: k.id, fam: k.fam, lpm: ed}
-	return ed
 }
 
 // leafOf returns the leaf under p, or an empty one.
@@ -195,14 +200,13 @@ func (tx *Txn) put(k tableKey, p netip.Prefix, i uint32) {
 	}
 }
 
-func (tx *Txn) retain(i uint32) {
-	tx.in.ref(tx.s.leaves, i, 1)
-	tx.refs = append(tx.refs, refChange{i, 1})
-}
+func (tx *Txn) retain(i uint32)  { tx.count(i, 1) }
+func (tx *Txn) release(i uint32) { tx.count(i, -1) }
 
-func (tx *Txn) release(i uint32) {
-	tx.in.ref(tx.s.leaves, i, -1)
-	tx.refs = append(tx.refs, refChange{i, -1})
+// count changes the number of prefixes with leaf i.
+func (tx *Txn) count(i uint32, delta int32) {
+	tx.in.ref(tx.s.leaves, i, delta)
+	tx.refs = append(tx.refs, refChange{i, delta})
 	if tx.in.leafRefs[i] == 0 {
 		tx.zero = append(tx.zero, i)
 	}
