@@ -41,6 +41,7 @@ func Step(src *Source, known Known) (p *Plan, d Desired, missing Missing, ok boo
 	actual := *src.Actual
 	from := *src
 	from.Actual = &actual
+	defer func() { from.Actual = nil }() // whose routes are those of old: d would keep it, and so all before it
 	d, f := begin(&from)
 	f.borrowed = maps.Clone(old.from.borrowed)
 	was, scoped := *old, d

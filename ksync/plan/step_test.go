@@ -2,9 +2,12 @@ package plan_test
 
 import (
 	"fmt"
+	"net/netip"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
+	"weak"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -98,6 +101,35 @@ func TestStepIsAWholeComparison(t *testing.T) {
 	t.Logf("%d steps with %d operations", steps, ops)
 	assert.Positive(t, steps)
 	assert.Positive(t, ops)
+}
+
+// States that steps left behind are kept by nothing.
+func TestStepsForgetWhatWasBefore(t *testing.T) {
+	for _, mode := range []plan.Mode{plan.AsGiven, plan.Objects} {
+		have, want := base(t), base(t)
+		actual := actualOf(have, true)
+		known, _, err := plan.From(&plan.Source{Owner: owner, FIB: want.Snapshot(), Mode: mode, Actual: &actual})
+		require.NoError(t, err)
+		var left []weak.Pointer[fib.Snapshot]
+		for i := range 4 {
+			_, err := want.Update(func(tx *fib.Txn) error {
+				return tx.AddRoute(fib.Route{Table: 100, Dst: netip.PrefixFrom(netip.AddrFrom4([4]byte{50, byte(i)}), 16), Type: fib.TypeUnreachable}, fib.OpAdd)
+			})
+			require.NoError(t, err)
+			s := want.Snapshot()
+			left = append(left, weak.Make(s))
+			actual := actualOf(have, true)
+			_, d, _, ok, err := plan.Step(&plan.Source{Owner: owner, FIB: s, Mode: mode, Actual: &actual}, plan.Known{Desired: &known})
+			require.NoError(t, err)
+			require.True(t, ok)
+			known = d
+		}
+		runtime.GC()
+		for i := range 3 {
+			require.True(t, left[i].Value() == nil, "mode %d, state %d", mode, i)
+		}
+		runtime.KeepAlive(&known)
+	}
 }
 
 // g1 leaves out a link in every other configuration.
