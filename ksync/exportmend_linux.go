@@ -47,16 +47,17 @@ func (x *exporting) later(err error) error {
 	return err
 }
 
-// mended tells of repairs. What was refused, or is another's now, is tried again later.
+// mended tells of repairs. What was refused is tried again later. What stands where something was
+// taken away may be another's, or ours, when the news came late.
 func (x *exporting) mended(r *ExportReport, err error) error {
 	if r.Done > 0 {
 		x.event(ExportEvent{Kind: ExportRepaired, Times: r.Done})
 	}
 	if r.Failed+len(r.Conflicts) > 0 {
-		_, only := x.refusals.absent()
-		x.certain = x.certain && only
+		x.certain = x.countThere() && x.certain
 		x.againAt = x.refusals.next()
 	}
+	x.all = x.all || len(r.Conflicts) > 0
 	if err != nil {
 		x.certain = false
 	}

@@ -117,6 +117,20 @@ func (f *refusals) anew() {
 	f.more = false
 }
 
+// stirred lets routes be tried again of which something was heard: what was refused may be there now.
+func (f *refusals) stirred(news map[routeKey]heard) (any bool) {
+	if len(f.objects) == 0 {
+		return false
+	}
+	for r := range news {
+		if k := (objectKey{route: r}); f.objects[k] != nil {
+			delete(f.objects, k)
+			any = true
+		}
+	}
+	return any
+}
+
 // revive gives what was given up one more try: something of ours has changed, over which its
 // gateway may be reached now.
 func (f *refusals) revive() {

@@ -235,6 +235,7 @@ func (x *exporting) settle(ctx context.Context) error {
 	if n.shared {
 		x.certain, x.alone = false, false
 	}
+	x.all = x.refusals.stirred(n.routes) || x.all
 	if !x.all && len(n.routes) > 0 {
 		if err := x.mend(ctx, n.routes); err != nil {
 			return err
@@ -338,9 +339,7 @@ func (x *exporting) everything(ctx context.Context) error {
 func (x *exporting) synced(r *ExportReport, p *planned) {
 	x.desired, x.before, x.fresh = &p.desired, nil, false
 	x.counts, x.missing = r.Counts, p.missing
-	absent, only := x.refusals.absent()
-	x.there = r.Counts[plan.Route].Desired - absent
-	x.certain = x.certain && only
+	x.certain = x.countThere() && x.certain
 	x.refusals.standing(r)
 	if r.Done > 0 {
 		x.refusals.revive()
@@ -354,6 +353,13 @@ func (x *exporting) synced(r *ExportReport, p *planned) {
 	x.againAt = x.refusals.next()
 	x.log.Debug("compared", slog.Bool("whole", r.Whole), slog.Int("done", r.Done), slog.Int("failed", r.Failed), slog.Duration("took", r.Took))
 	x.event(ExportEvent{Kind: ExportSynced, Report: r})
+}
+
+// countThere counts the routes of ours that are there, if the refusals tell.
+func (x *exporting) countThere() bool {
+	absent, only := x.refusals.absent()
+	x.there = x.counts[plan.Route].Desired - absent
+	return only
 }
 
 // skip names operations that rest for now: those of a fight, of which it counts how many, and

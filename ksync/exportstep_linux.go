@@ -106,9 +106,9 @@ func (x *exporting) again(ctx context.Context) error {
 	for _, k := range due {
 		if f := x.refusals.objects[k]; f != nil && f.tried != x.refusals.round {
 			delete(x.refusals.objects, k)
-			x.there++
 		}
 	}
+	x.certain = x.countThere() && x.certain
 	r.Counts, r.Missing, r.Took = x.counts, x.missing, time.Since(begin)
 	x.refusals.standing(&r)
 	x.againAt = x.refusals.next()

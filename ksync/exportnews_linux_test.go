@@ -1,0 +1,86 @@
+package ksync
+
+import (
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/fibula-net/fibula/fib"
+	"github.com/fibula-net/fibula/internal/netnstest"
+	"github.com/fibula-net/fibula/internal/rtnl"
+)
+
+// stepwise is an export whose news a test brings, and of which it takes each step.
+type stepwise struct {
+	*exporting
+	t    *testing.T
+	f    *fib.FIB
+	last *ExportReport
+}
+
+func exportStepwise(t *testing.T, ns *netnstest.NS, f *fib.FIB) *stepwise {
+	t.Helper()
+	x := &stepwise{exporting: newExporting(openExporter(t, ExportOptions{NetNS: Named(ns.Name()), Owner: table100})), t: t, f: f}
+	x.opt.Event = func(e ExportEvent) {
+		if e.Report != nil {
+			x.last = e.Report
+		}
+	}
+	x.l = &listener{}
+	x.want = f.Snapshot()
+	require.NoError(t, x.everything(t.Context()))
+	return x
+}
+
+// hears brings news and does all that they ask for, however long it would rest.
+func (x *stepwise) hears(n foreignNews) {
+	x.t.Helper()
+	x.l.news = n
+	for range 5 {
+		x.notBefore = time.Time{}
+		require.NoError(x.t, x.settle(x.t.Context()))
+		if !x.all && !x.fresh {
+			return
+		}
+	}
+}
+
+func (x *stepwise) edit(fn func(*fib.Txn) error) {
+	x.t.Helper()
+	_, err := x.f.Update(fn)
+	require.NoError(x.t, err)
+	x.want, x.fresh = x.f.Snapshot(), true
+	x.hears(foreignNews{})
+}
+
+func keyAt(dst string) routeKey { return routeKey{table: 100, dst: pfx(dst)} }
+
+// A deletion may be heard when a comparison has mended it already.
+func TestALateDeletionLeavesNoDoubt(t *testing.T) {
+	t.Parallel()
+	ns, d0 := exportNS(t)
+	x := exportStepwise(t, ns, loadable(t, 10, fib.Nexthop{Link: d0, Gateway: addr("10.0.0.9"), Weight: 1}))
+	x.hears(foreignNews{routes: map[routeKey]heard{keyAt("20.0.3.0/24"): {deleted: true}}})
+	assert.True(t, x.last.InSync(), "%+v", x.last)
+	assert.Empty(t, x.refusals.objects)
+	x.edit(tellGone(routeVia("20.0.3.0/24", "10.0.0.9", d0)))
+	assert.Equal(t, 9, countOf(ns, "route show table 100"))
+}
+
+// What was in the way of a route may become it.
+func TestWhatWasRefusedIsThereWhenHeardOf(t *testing.T) {
+	t.Parallel()
+	ns, d0 := exportNS(t)
+	ns.IP("route add 20.0.3.0/24 dev d0 table 100 proto static")
+	x := exportStepwise(t, ns, loadable(t, 10, fib.Nexthop{Link: d0, Gateway: addr("10.0.0.9"), Weight: 1}))
+	require.Len(t, x.last.Conflicts, 1)
+	ns.IP("route replace 20.0.3.0/24 via 10.0.0.9 dev d0 table 100 proto 99")
+	r := routeVia("20.0.3.0/24", "10.0.0.9", d0)
+	r.Protocol = 99
+	x.hears(foreignNews{routes: map[routeKey]heard{keyAt("20.0.3.0/24"): {flags: rtnl.NLM_F_CREATE | rtnl.NLM_F_REPLACE, route: r}}})
+	assert.True(t, x.last.InSync(), "%+v", x.last)
+	x.edit(tellGone(routeVia("20.0.3.0/24", "10.0.0.9", d0)))
+	assert.Equal(t, 9, countOf(ns, "route show table 100"))
+}
