@@ -1,6 +1,7 @@
 package ksync
 
 import (
+	"fmt"
 	"testing"
 	"time"
 
@@ -83,4 +84,37 @@ func TestWhatWasRefusedIsThereWhenHeardOf(t *testing.T) {
 	assert.True(t, x.last.InSync(), "%+v", x.last)
 	x.edit(tellGone(routeVia("20.0.3.0/24", "10.0.0.9", d0)))
 	assert.Equal(t, 9, countOf(ns, "route show table 100"))
+}
+
+// With a new state that is refused comes a loss that only a comparison finds.
+func TestARefusedStateHidesNoLoss(t *testing.T) {
+	t.Parallel()
+	ns, d0 := exportNS(t)
+	x := exportStepwise(t, ns, loadable(t, 50, fib.Nexthop{Link: d0, Gateway: addr("10.0.0.9"), Weight: 1}))
+	x.before, x.want, x.fresh = x.want, fib.New(fib.Config{}).Snapshot(), true
+	ns.IP("route del 20.0.3.0/24 table 100") // as with a link, without a word
+	x.hears(foreignNews{all: true})
+	assert.Equal(t, 50, countOf(ns, "route show table 100"))
+	assert.True(t, x.last.InSync(), "%+v", x.last)
+}
+
+// While too much would be deleted nothing is lost sight of.
+func TestTooMuchIsTriedAgain(t *testing.T) {
+	t.Parallel()
+	ns, d0 := exportNS(t)
+	x := exportStepwise(t, ns, loadable(t, 5, fib.Nexthop{Link: d0, Gateway: addr("10.0.0.9"), Weight: 1}))
+	ns.IP("route del 20.0.3.0/24 table 100")
+	var add, del []string
+	for i := range 40 {
+		r := fmt.Sprintf("30.0.%d.0/24 dev d0 table 100 proto 99", i)
+		add, del = append(add, "route add "+r), append(del, "route del "+r)
+	}
+	ns.Batch(add...)
+	x.hears(foreignNews{all: true})
+	assert.Equal(t, 44, countOf(ns, "route show table 100"))
+	ns.Batch(del...)
+	assert.False(t, x.retryAt.IsZero())
+	x.retryAt = time.Now()
+	x.hears(foreignNews{})
+	assert.Equal(t, 5, countOf(ns, "route show table 100"))
 }

@@ -18,8 +18,8 @@ const (
 	// After a comparison the next waits this many times as long as it took, so that a
 	// storm of links costs a fifth of a processor at most.
 	exportRest = 4
-	// Where another's stands in the way, everything is compared again after a while, since
-	// nothing is heard of its end: first and last interval.
+	// Where another's stands in the way, or too much would be deleted, everything is compared again
+	// after a while, since nothing is heard of its end: first and last interval.
 	exportRetry   = time.Second
 	exportRetries = time.Minute
 	withdrawTime  = 2 * time.Minute
@@ -320,6 +320,9 @@ func (x *exporting) everything(ctx context.Context) error {
 		if x.desired == nil {
 			return err
 		}
+		if x.all = x.before != nil; !x.all { // else the state before is compared instead
+			x.tryLater()
+		}
 		x.refuse(err)
 		return nil
 	case errors.Is(err, ErrChanging), errors.Is(err, errLost):
@@ -345,14 +348,19 @@ func (x *exporting) synced(r *ExportReport, p *planned) {
 		x.refusals.revive()
 	}
 	if len(p.Conflicts) > 0 || x.refusals.more {
-		x.retryAt = time.Now().Add(x.retryWait)
-		x.retryWait = min(2*x.retryWait, exportRetries)
+		x.tryLater()
 	} else {
 		x.retryWait, x.retryAt = exportRetry, time.Time{}
 	}
 	x.againAt = x.refusals.next()
 	x.log.Debug("compared", slog.Bool("whole", r.Whole), slog.Int("done", r.Done), slog.Int("failed", r.Failed), slog.Duration("took", r.Took))
 	x.event(ExportEvent{Kind: ExportSynced, Report: r})
+}
+
+// tryLater has everything compared again after a while.
+func (x *exporting) tryLater() {
+	x.retryAt = time.Now().Add(x.retryWait)
+	x.retryWait = min(2*x.retryWait, exportRetries)
 }
 
 // countThere counts the routes of ours that are there, if the refusals tell.
