@@ -34,7 +34,13 @@ func (x *exporting) objects(ctx context.Context, port uint32) error {
 	}
 	var r ExportReport
 	x.refusals.round++
-	err = x.w.do(ctx, skipping(p.Ops(), func(op *plan.Op) bool { return op.Verb != plan.Delete && !x.note(keyOfOp(op), port) }), &r, x.opt.Result)
+	skip := func(op *plan.Op) bool {
+		if op.Verb == plan.Delete {
+			return !x.prunes()
+		}
+		return !x.note(keyOfOp(op), port)
+	}
+	err = x.w.do(ctx, skipping(p.Ops(), skip), &r, x.opt.Result)
 	return x.mended(&r, err)
 }
 

@@ -118,3 +118,35 @@ func TestTooMuchIsTriedAgain(t *testing.T) {
 	x.hears(foreignNews{})
 	assert.Equal(t, 5, countOf(ns, "route show table 100"))
 }
+
+// Leftovers are spared for a time, whatever happens to other rules.
+func TestGraceSparesRules(t *testing.T) {
+	t.Parallel()
+	ns, d0 := exportNS(t)
+	x := exportStepwise(t, ns, loadable(t, 1, fib.Nexthop{Link: d0, Gateway: addr("10.0.0.9"), Weight: 1}))
+	ns.IP("rule add pref 1500 lookup 100 protocol 99")
+	x.pruneAt = time.Now().Add(time.Hour)
+	x.hears(foreignNews{more: true})
+	assert.Contains(t, ns.IP("rule show"), "1500:")
+	x.pruneAt = time.Now()
+	x.hears(foreignNews{})
+	assert.NotContains(t, ns.IP("rule show"), "1500:")
+}
+
+// What is told of a new state is not what is told of the one before.
+func TestATryOfTheOldStateAnswersNotForTheNew(t *testing.T) {
+	t.Parallel()
+	ns, d0 := exportNS(t)
+	f := loadable(t, 50, fib.Nexthop{Link: d0, Gateway: addr("10.0.0.9"), Weight: 1})
+	_, err := f.Update(tellRoute(routeVia("30.0.0.0/24", "10.0.0.255", d0))) // a broadcast address
+	require.NoError(t, err)
+	x := exportStepwise(t, ns, f)
+	require.Equal(t, 1, x.last.Failed)
+	var kinds []ExportEventKind
+	x.opt.Event = func(e ExportEvent) { kinds = append(kinds, e.Kind) }
+	x.refusals.now = func() time.Time { return time.Now().Add(time.Minute) }
+	x.againAt = time.Now()
+	x.before, x.want, x.fresh = x.want, fib.New(fib.Config{}).Snapshot(), true
+	x.hears(foreignNews{})
+	assert.Equal(t, ExportRefused, kinds[0])
+}

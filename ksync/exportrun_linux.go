@@ -253,7 +253,7 @@ func (x *exporting) settle(ctx context.Context) error {
 	if due(&x.peaceAt) {
 		x.all, x.peaceAt = true, x.fights.next()
 	}
-	if due(&x.againAt) && !x.all {
+	if !x.fresh && due(&x.againAt) && !x.all { // after a new state, of which first is to be told
 		if err := x.again(ctx); err != nil {
 			return err
 		}
@@ -306,7 +306,7 @@ func (x *exporting) mayTell() bool {
 // everything compares all that is owned and makes it equal.
 func (x *exporting) everything(ctx context.Context) error {
 	x.all, x.certain = false, false
-	prune := x.pruneAt.IsZero() || !time.Now().Before(x.pruneAt)
+	prune := x.prunes()
 	begin, rests := time.Now(), 0
 	x.refusals.round++
 	r, p, err := x.sync(ctx, x.want, prune, x.opt.Force, x.skip(&rests))
@@ -369,6 +369,9 @@ func (x *exporting) countThere() bool {
 	x.there = x.counts[plan.Route].Desired - absent
 	return only
 }
+
+// prunes reports whether what is not desired is deleted by now.
+func (x *exporting) prunes() bool { return x.pruneAt.IsZero() || !time.Now().Before(x.pruneAt) }
 
 // skip names operations that rest for now: those of a fight, of which it counts how many, and
 // those that were refused, unless what is wanted has changed since.
