@@ -26,7 +26,7 @@ func (s *syncer) follow(ctx context.Context) error {
 		return s.serve(ctx, src, reload)
 	}
 	s.opt.Logger = nil // what happens is printed
-	stop := onReload(ctx, func() { _ = reload.again(ctx) })
+	stop := onReload(ctx, func(ctx context.Context) { _ = reload.again(ctx) })
 	defer stop()
 	var failed error
 	s.opt.Event = func(ev ksync.ExportEvent) {
@@ -160,8 +160,9 @@ func (r *reloading) note(ev *ksync.ExportEvent) {
 	r.begun = nil
 }
 
-// onReload calls fn when the process is asked to read its configuration anew, until stop.
-func onReload(ctx context.Context, fn func()) (stop func()) {
+// onReload calls fn when the process is asked to read its configuration anew, until stop, which
+// ends fn's context.
+func onReload(ctx context.Context, fn func(context.Context)) (stop func()) {
 	if len(reloadSignals) == 0 { // none would mean all
 		return func() {}
 	}
@@ -175,7 +176,7 @@ func onReload(ctx context.Context, fn func()) (stop func()) {
 			case <-ctx.Done():
 				return
 			case <-hup:
-				fn()
+				fn(ctx)
 			}
 		}
 	})
