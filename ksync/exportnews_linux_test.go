@@ -150,3 +150,33 @@ func TestATryOfTheOldStateAnswersNotForTheNew(t *testing.T) {
 	x.hears(foreignNews{})
 	assert.Equal(t, ExportRefused, kinds[0])
 }
+
+// A key of several routes may be there though its first was refused.
+func TestAKeyOfWhichTheFirstWasRefused(t *testing.T) {
+	t.Parallel()
+	ns, d0 := exportNS(t)
+	f := loadable(t, 5, fib.Nexthop{Link: d0, Gateway: addr("10.0.0.9"), Weight: 1})
+	bad, good := routeVia("30.0.0.0/24", "10.0.0.255", d0), routeVia("30.0.0.0/24", "10.0.0.8", d0)
+	_, err := f.Update(func(tx *fib.Txn) error {
+		_, err := tx.TellRoute(&bad, fib.OpReplace)
+		if err == nil {
+			_, err = tx.TellRoute(&good, fib.OpAppend)
+		}
+		return err
+	})
+	require.NoError(t, err)
+	x := exportStepwise(t, ns, f)
+	require.Equal(t, 1, x.last.Failed)
+	require.Equal(t, 6, countOf(ns, "route show table 100"))
+	_, err = f.Update(func(tx *fib.Txn) error {
+		_, err := tx.TellRouteGone(&bad)
+		if err == nil {
+			_, err = tx.TellRouteGone(&good)
+		}
+		return err
+	})
+	require.NoError(t, err)
+	x.want, x.fresh = f.Snapshot(), true
+	x.hears(foreignNews{})
+	assert.Equal(t, 5, countOf(ns, "route show table 100"))
+}

@@ -40,6 +40,7 @@ type unwilling struct {
 	until time.Time // not tried before; zero: given up
 	tried int       // in which round
 	met   int       // in which round, tried or not
+	beset bool      // of a route: others are wanted under its key, which may be there
 }
 
 func newRefusals(now func() time.Time) refusals {
@@ -142,9 +143,6 @@ func (f *refusals) revive() {
 	}
 }
 
-// met notes that an object was left to rest.
-func (f *refusals) met(k objectKey) { f.objects[k].met = f.round }
-
 // settle forgets, after all was compared, what was not met: it is there, or is wanted no more.
 func (f *refusals) settle() {
 	for k, x := range f.objects {
@@ -160,7 +158,7 @@ func (f *refusals) absent() (n int, only bool) {
 	for _, x := range f.objects {
 		if x.kind == plan.Route {
 			n++
-			only = only && x.verb == plan.Add
+			only = only && x.verb == plan.Add && !x.beset
 		}
 	}
 	return n, only
@@ -174,6 +172,9 @@ func (f *refusals) standing(r *ExportReport) {
 		}
 		switch {
 		case x.tried == f.round && x.givenUp():
+			if errors.Is(x.err, ErrPending) {
+				r.Pending--
+			}
 			if i := slices.IndexFunc(r.Failures, func(y Failure) bool { return y.Op == x.op }); i >= 0 {
 				r.Failures[i] = x.failure()
 			}
@@ -192,9 +193,26 @@ func (f *refusals) standing(r *ExportReport) {
 	}
 }
 
+// besets reports whether several routes are wanted under the key of one.
+func (x *exporting) besets(op *plan.Op) bool {
+	if op.Kind != plan.Route {
+		return false
+	}
+	n := 0
+	for _, r := range x.want.RoutesAt(op.Route.Table, op.Route.Dst) {
+		if plan.Normalize(&r); keyOfRoute(&r) == keyOfRoute(op.Route) {
+			n++
+		}
+	}
+	return n > 1
+}
+
 // refused is told by the writer.
 func (x *exporting) refused(op *plan.Op, err error) {
 	r, news := x.refusals.refuse(op, err)
+	if r != nil {
+		r.beset = x.besets(op)
+	}
 	if r == nil || !news && !r.givenUp() || !x.mayTell() {
 		return
 	}

@@ -54,6 +54,21 @@ func TestRefusalsRestAndEnd(t *testing.T) {
 	assert.False(t, x.givenUp())
 }
 
+// A report counts what is given up as nothing that waits, from the time on that it is.
+func TestGivenUpWaitsForNothing(t *testing.T) {
+	f := newRefusals(time.Now)
+	r := routeVia("20.0.0.0/24", "10.0.0.1", 2)
+	w := writer{report: &ExportReport{}, refused: func(op *plan.Op, err error) { f.refuse(op, err) }}
+	for range refusedTimes {
+		w.report = &ExportReport{}
+		w.fail(plan.Op{Kind: plan.Route, Route: &r}, &kernelError{fib.EINVAL, "Nexthop has invalid gateway"})
+	}
+	f.standing(w.report)
+	assert.Equal(t, 1, w.report.GivenUp)
+	assert.Zero(t, w.report.Pending)
+	assert.Equal(t, 1, w.report.Failed)
+}
+
 // counted counts what a kernel said.
 type counted map[OpResult]int
 

@@ -253,7 +253,7 @@ func (x *exporting) settle(ctx context.Context) error {
 	if due(&x.peaceAt) {
 		x.all, x.peaceAt = true, x.fights.next()
 	}
-	if !x.fresh && due(&x.againAt) && !x.all { // after a new state, of which first is to be told
+	if due(&x.againAt) && !x.all && !x.fresh { // a new state is told of first
 		if err := x.again(ctx); err != nil {
 			return err
 		}
@@ -385,10 +385,11 @@ func (x *exporting) skip(fought *int) func(*plan.Op) bool {
 			*fought++
 			return true
 		}
-		if x.refusals.rests(k) == nil || x.desired == nil || !x.wantedBefore(op) {
+		r := x.refusals.rests(k)
+		if r == nil || (r.verb == plan.Delete) != (op.Verb == plan.Delete) || x.desired == nil || !x.wantedBefore(op) {
 			return false
 		}
-		x.refusals.met(k)
+		r.met, r.beset = x.refusals.round, x.besets(op)
 		return true
 	}
 }

@@ -37,7 +37,7 @@ func (x *exporting) step(ctx context.Context) (bool, error) {
 		var much *plan.TooMuchError
 		if errors.As(err, &much) {
 			x.refuse(err)
-			x.certain = true
+			x.certain, x.againAt = true, x.refusals.next()
 			return true, nil
 		}
 		return false, x.later(err)
