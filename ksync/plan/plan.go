@@ -216,6 +216,7 @@ const spread = 64
 // deletions yields the routes that go in a phase.
 func (p *Plan) deletions(ph phase, yield func(Op) bool) bool {
 	var r fib.Route
+	var legs []fib.Nexthop
 	for i := range p.tables {
 		t := &p.tables[i]
 		if !t.has[ph] {
@@ -229,7 +230,7 @@ func (p *Plan) deletions(ph phase, yield func(Op) bool) bool {
 			if g.exact != 0 {
 				r = t.exact[g.exact-1]
 			} else {
-				legs := r.Nexthops[:0]
+				legs = legs[:0]
 				for _, l := range t.legs[g.leg:][:g.legs] {
 					legs = append(legs, fib.Nexthop{Link: l.link, Gateway: netip.AddrFrom16(l.gateway), Weight: 1})
 				}

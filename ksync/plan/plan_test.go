@@ -3,6 +3,7 @@ package plan_test
 import (
 	"fmt"
 	"math/rand/v2"
+	"net/netip"
 	"slices"
 	"testing"
 
@@ -207,4 +208,26 @@ func FuzzPlan(f *testing.F) {
 		goal.Enter(want)
 		step(t, have, want, plantest.Pick(g, plan.AsGiven, plan.Objects, plan.Inline), all, 0)
 	})
+}
+
+// Ops says the same each time: what it yields is in room that it uses again, but not in the plan's.
+func TestOpsAreTheSameEachTime(t *testing.T) {
+	have := base(t)
+	src := netip.MustParsePrefix("2001:db8:55::/48")
+	_, err := have.Update(func(tx *fib.Txn) error {
+		for i, s := range []netip.Prefix{src, {}} {
+			r := fib.Route{Table: 10, Dst: netip.MustParsePrefix(fmt.Sprintf("2001:db8:9%d::/48", i)), Src: s, Type: fib.TypeUnicast, Protocol: plantest.Ours,
+				Priority: 1024, Nexthops: []fib.Nexthop{{Link: plantest.FirstLink, Gateway: plantest.Gateway(fib.Inet6, plantest.FirstLink, byte(10+i)), Weight: 1}}}
+			if err := tx.AddRoute(r, fib.OpAdd); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	require.NoError(t, err)
+	p, err := plan.New(plan.Desired{Owner: owner}, actualOf(have, true))
+	require.NoError(t, err)
+	first := listed(p)
+	require.Len(t, first, 2)
+	require.Equal(t, first, listed(p))
 }

@@ -113,7 +113,7 @@ func TestStepsForgetWhatWasBefore(t *testing.T) {
 		var left []weak.Pointer[fib.Snapshot]
 		for i := range 4 {
 			_, err := want.Update(func(tx *fib.Txn) error {
-				return tx.AddRoute(fib.Route{Table: 100, Dst: netip.PrefixFrom(netip.AddrFrom4([4]byte{50, byte(i)}), 16), Type: fib.TypeUnreachable}, fib.OpAdd)
+				return tx.AddRoute(fib.Route{Table: 10, Dst: netip.PrefixFrom(netip.AddrFrom4([4]byte{50, byte(i)}), 16), Type: fib.TypeUnreachable}, fib.OpAdd)
 			})
 			require.NoError(t, err)
 			s := want.Snapshot()
