@@ -6,6 +6,9 @@ import "net/netip"
 // refused, and returns how many were entered. Many at once are faster: they wait for the memory
 // together.
 func (tx *Txn) AddRoutes(routes []Route, flags AddFlags) (entered int, err error) {
+	if tx.ended() {
+		return 0, ErrTxnDone
+	}
 	for len(routes) > 0 {
 		n := min(len(routes), expected)
 		tx.expect(routes[:n])

@@ -2,6 +2,7 @@ package fib
 
 import (
 	"math/rand/v2"
+	"net/netip"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -71,4 +72,35 @@ func TestAddRoutesRefusedChangesNothing(t *testing.T) {
 	})
 	require.NoError(t, err)
 	require.False(t, res.Changed)
+}
+
+// TestAddRoutesIsHostile: a transaction that has ended touches nothing of the next, and what is no route is refused.
+func TestAddRoutesIsHostile(t *testing.T) {
+	f := loaded(t, Config{}, twoLinks())
+	var many []Route
+	for i := range 2 * expected {
+		many = append(many, Route{Dst: netip.PrefixFrom(netip.AddrFrom4([4]byte{60, byte(i >> 8), byte(i)}), 24), Type: TypeUnreachable},
+			Route{Dst: netip.PrefixFrom(netip.AddrFrom16([16]byte{0x20, 1, byte(i >> 8), byte(i)}), 48), Type: TypeUnreachable, Priority: 1})
+	}
+	var ended *Txn
+	_, err := f.Update(func(tx *Txn) error {
+		ended = tx
+		n, err := tx.AddRoutes(many, OpAdd)
+		require.Equal(t, len(many), n)
+		return err
+	})
+	require.NoError(t, err)
+	f.in.scratch.prefixes = nil
+	n, err := ended.AddRoutes(many, OpReplace)
+	require.ErrorIs(t, err, ErrTxnDone)
+	require.Zero(t, n)
+	require.Nil(t, f.in.scratch.prefixes, "another transaction may use it now")
+	for _, dst := range []netip.Prefix{{}, netip.PrefixFrom(netip.MustParseAddr("::ffff:1.2.3.4"), 96), netip.PrefixFrom(netip.MustParseAddr("1.2.3.4"), 99)} {
+		_, err = f.Update(func(tx *Txn) error {
+			n, err := tx.AddRoutes([]Route{{Dst: dst}, {Dst: dst}, many[0]}, OpReplace)
+			require.Zero(t, n)
+			return err
+		})
+		require.Error(t, err)
+	}
 }
