@@ -74,3 +74,44 @@ func TestAnothersLegStays(t *testing.T) {
 	sync(f.Snapshot())
 	has("::71")
 }
+
+// A leg goes when the one in its place is there: not before, and not instead.
+func TestALegStaysUntilTheOtherIsThere(t *testing.T) {
+	t.Parallel()
+	ns, d0 := exportNS(t)
+	via := func(a string) fib.Route {
+		return fib.Route{Table: 100, Dst: pfx("2001:db8:9::/48"), Type: fib.TypeUnicast, Priority: 1024, Nexthops: []fib.Nexthop{{Link: d0, Gateway: addr(a), Weight: 1}}}
+	}
+	f := fib.New(fib.Config{})
+	_, err := f.Update(func(tx *fib.Txn) error { return tx.Load(&fib.State{Routes: []fib.Route{via("2001:db8::71")}}) })
+	require.NoError(t, err)
+	x := exportStepwise(t, ns, f)
+	require.True(t, x.last.InSync())
+	shown := func() string { return ns.IP("-6 route show table 100") }
+	want := func(a string) {
+		_, err := f.Update(func(tx *fib.Txn) error { return tx.Load(&fib.State{Routes: []fib.Route{via(a)}}) })
+		require.NoError(t, err)
+		x.want, x.fresh = f.Snapshot(), true
+		x.hears(foreignNews{})
+	}
+	want("2001:db8:ffff::1") // no link leads there
+	require.Equal(t, 1, x.last.Failed)
+	assert.Contains(t, shown(), "via 2001:db8::71 ")
+	x.all = true
+	x.hears(foreignNews{})
+	assert.Contains(t, shown(), "via 2001:db8::71 ", "nor while the other rests")
+	want("2001:db8::72")
+	assert.True(t, x.last.InSync(), "%+v", x.last)
+	assert.Contains(t, shown(), "via 2001:db8::72 ")
+
+	// Nor is it taken from one who fights for it.
+	k := keyAt("2001:db8:9::/48")
+	k.priority = 1024
+	for range fightTimes {
+		x.fights.lost(objectKey{route: k})
+	}
+	ns.IP("-6 route replace 2001:db8:9::/48 via 2001:db8::71 dev d0 table 100 metric 1024 proto 99")
+	x.all = true
+	x.hears(foreignNews{})
+	assert.Contains(t, shown(), "via 2001:db8::71 ")
+}

@@ -194,17 +194,27 @@ func (f *refusals) standing(r *ExportReport) {
 }
 
 // besets reports whether several routes are wanted under the key of one.
-func (x *exporting) besets(op *plan.Op) bool {
+func (x *exporting) besets(op *plan.Op) bool { return x.wantedAt(op) > 1 }
+
+// wantedAt counts the routes that are wanted under the key of one.
+func (x *exporting) wantedAt(op *plan.Op) (n int) {
 	if op.Kind != plan.Route {
-		return false
+		return 0
 	}
-	n := 0
 	for _, r := range x.want.RoutesAt(op.Route.Table, op.Route.Dst) {
 		if plan.Normalize(&r); keyOfRoute(&r) == keyOfRoute(op.Route) {
 			n++
 		}
 	}
-	return n > 1
+	return n
+}
+
+// concerns reports whether a refusal is one of op: of a leg that is wanted also that of another to go.
+func (x *exporting) concerns(r *unwilling, op *plan.Op) bool {
+	if op.Verb == plan.Delete {
+		return r.verb == plan.Delete || r.verb == plan.Append && x.wantedAt(op) > 0
+	}
+	return r.verb != plan.Delete
 }
 
 // refused is told by the writer.

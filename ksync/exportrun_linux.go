@@ -381,12 +381,18 @@ func (x *exporting) skip(fought *int) func(*plan.Op) bool {
 			return false
 		}
 		k := keyOfOp(op)
-		if op.Verb != plan.Delete && x.fights.waiting(k) {
+		if x.fights.waiting(k) && (op.Verb != plan.Delete || x.wantedAt(op) > 0) {
 			*fought++
 			return true
 		}
 		r := x.refusals.rests(k)
-		if r == nil || (r.verb == plan.Delete) != (op.Verb == plan.Delete) || x.desired == nil || !x.wantedBefore(op) {
+		if r == nil || !x.concerns(r, op) || x.desired == nil {
+			return false
+		}
+		if !x.wantedBefore(op) {
+			if r.tried != x.refusals.round { // that was of what was wanted before
+				delete(x.refusals.objects, k)
+			}
 			return false
 		}
 		r.met, r.beset = x.refusals.round, x.besets(op)

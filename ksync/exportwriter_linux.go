@@ -39,6 +39,9 @@ type writer struct {
 	result  func(plan.Op, error)
 	retry   []retried
 	report  *ExportReport
+
+	joining bool              // IPv6 legs have been appended of which it is open whether they came
+	lacking map[routeKey]bool // keys where one did not
 }
 
 // retried is a failed request that may succeed after others.
@@ -61,9 +64,17 @@ func newWriter(c *conn) *writer {
 func (w *writer) do(ctx context.Context, ops iter.Seq[plan.Op], report *ExportReport, result func(plan.Op, error)) error {
 	w.report, w.result, w.retry = report, result, w.retry[:0]
 	w.out, w.starts = w.out[:0], w.starts[:0]
+	w.joining, w.lacking = false, nil
 	var err error
 	for op := range ops {
-		if err = w.put(op); err != nil {
+		stays, joinErr := w.join(ctx, &op)
+		if stays {
+			continue
+		}
+		if err = joinErr; err == nil {
+			err = w.put(op)
+		}
+		if err != nil {
 			break
 		}
 		if len(w.starts) == writeBatch || len(w.out) > writeBytes {
@@ -79,6 +90,24 @@ func (w *writer) do(ctx context.Context, ops iter.Seq[plan.Op], report *ExportRe
 		err = w.again(ctx)
 	}
 	return err
+}
+
+// join keeps a leg that was to go until what was appended in its place is there, and reports
+// whether it stays, since that was refused.
+func (w *writer) join(ctx context.Context, op *plan.Op) (stays bool, err error) {
+	if op.Kind != plan.Route || op.Route.Family() != fib.Inet6 {
+		return false, nil
+	}
+	switch {
+	case op.Verb == plan.Append:
+		w.joining = true
+	case op.Verb == plan.Delete && w.joining:
+		w.joining = false
+		if err = w.flush(); err == nil {
+			err = w.again(ctx)
+		}
+	}
+	return err == nil && op.Verb == plan.Delete && w.lacking[keyOfRoute(op.Route)], err
 }
 
 // put appends one request.
@@ -270,6 +299,12 @@ func (w *writer) fail(op plan.Op, err error) {
 	if waits(err) && op.Verb != plan.Delete {
 		r.Pending++
 		err = fmt.Errorf("%w, %w", err, ErrPending)
+	}
+	if op.Verb == plan.Append {
+		if w.lacking == nil {
+			w.lacking = map[routeKey]bool{}
+		}
+		w.lacking[keyOfRoute(op.Route)] = true
 	}
 	w.told(&op, err)
 	if len(r.Failures) < maxFailures {

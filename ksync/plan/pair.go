@@ -173,7 +173,7 @@ func (p *Plan) lessLegs(want, have *fib.Route) bool {
 		p.special = append(p.special, Op{Verb: Append, Kind: Route, Route: &more})
 	}
 	less := exactly(&surplus)
-	p.special = append(p.special, Op{Verb: Delete, Kind: Route, Route: &less})
+	p.less = append(p.less, Op{Verb: Delete, Kind: Route, Route: &less})
 	p.Counts[Route].Replaced++
 	return true
 }

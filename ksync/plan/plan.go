@@ -27,6 +27,7 @@ type Plan struct {
 	want   Desired
 	tables []tablePlan
 	special,
+	less, // legs that go when those in their place are there
 	late []Op // of routes whose key has several
 	objects objectPlan
 	rules   rulePlan
@@ -114,13 +115,13 @@ func New(desired Desired, actual Actual) (*Plan, error) {
 			}
 		}
 	}
-	p.NeedsComplete = !actual.Complete && (p.Counts[Route].Replaced > 0 || len(p.special)+len(p.late) > 0 ||
+	p.NeedsComplete = !actual.Complete && (p.Counts[Route].Replaced > 0 || len(p.special)+len(p.less)+len(p.late) > 0 ||
 		slices.ContainsFunc(p.tables, func(t tablePlan) bool { return len(t.throws) > 0 }))
 	return p, nil
 }
 
 func (p *Plan) planTable(f fib.Family, t fib.TableID, actual *Actual) error {
-	counts, conflicts, specials, lates := p.Counts, len(p.Conflicts), len(p.special), len(p.late) // to start over
+	counts, conflicts, specials, lesses, lates := p.Counts, len(p.Conflicts), len(p.special), len(p.less), len(p.late) // to start over
 	routes := func(yield func(*fib.Route, error) bool) {}
 	if actual.Routes != nil {
 		routes = actual.Routes(f, t)
@@ -129,7 +130,7 @@ func (p *Plan) planTable(f fib.Family, t fib.TableID, actual *Actual) error {
 	count := 0
 	err := p.merge(f, t, routes, &count, func(want, have *group) error { p.pair(&tp, want, have); return nil })
 	if errors.Is(err, errOrder) {
-		p.Counts, p.Conflicts, p.special, p.late = counts, p.Conflicts[:conflicts], p.special[:specials], p.late[:lates]
+		p.Counts, p.Conflicts, p.special, p.less, p.late = counts, p.Conflicts[:conflicts], p.special[:specials], p.less[:lesses], p.late[:lates]
 		tp = tablePlan{fam: f, id: t}
 		err = p.merge(f, t, sorted(f, actual.Routes(f, t)), &count, func(want, have *group) error { p.pair(&tp, want, have); return nil })
 	}
@@ -160,7 +161,7 @@ func (p *Plan) unproven(format string, args ...any) {
 func (p *Plan) Ops() iter.Seq[Op] {
 	return func(yield func(Op) bool) {
 		_ = p.objects.in(yield) &&
-			p.routes(directly, yield) && p.routes(early, yield) && each(p.special, yield) &&
+			p.routes(directly, yield) && p.routes(early, yield) && each(p.special, yield) && each(p.less, yield) &&
 			p.routes(hidden, yield) && p.deletions(goneEarly, yield) && p.deletions(gonePass, yield) &&
 			p.rules.in(yield) && p.deletions(goneMid, yield) && p.rules.out(yield) &&
 			p.routes(latePass, yield) && p.routes(lateRefuse, yield) && each(p.late, yield) &&
