@@ -38,8 +38,12 @@ func (c *LinkComparison) Route(r *Route) {
 }
 
 // Finish returns the prefixes that differ, in no order.
-func (c *LinkComparison) Finish() (out []TablePrefix) {
-	differ := map[TablePrefix]bool{}
+func (c *LinkComparison) Finish() []TablePrefix { return c.Again(c.s) }
+
+// Again is Finish with the routes of another snapshot, which has the same links and objects.
+func (c *LinkComparison) Again(s *Snapshot) (out []TablePrefix) {
+	c.s = s
+	differ, met := map[TablePrefix]bool{}, map[linkPrefix]bool{}
 	hits := c.leaves()
 	for _, k := range c.s.sortedTables() {
 		if len(hits) == 0 || k.fam != c.fam || !c.sel.Table(k.fam, k.id) {
@@ -55,12 +59,14 @@ func (c *LinkComparison) Finish() (out []TablePrefix) {
 				if theirs, ok := c.theirs[at]; !ok || !bytes.Equal(theirs, x.shown) {
 					differ[at.TablePrefix] = true
 				}
-				delete(c.theirs, at)
+				met[at] = true
 			}
 		}
 	}
 	for at := range c.theirs {
-		differ[at.TablePrefix] = true
+		if !met[at] {
+			differ[at.TablePrefix] = true
+		}
 	}
 	for p := range differ {
 		out = append(out, p)

@@ -331,6 +331,30 @@ func TestMirrorOfAFake(t *testing.T) {
 		assert.True(t, c.Equal(), "%+v", c)
 		assert.Equal(t, 1, k.looks-before, "the news account for it")
 	})
+	t.Run("news of a prefix that differs beside a link", func(t *testing.T) {
+		k := newFake()
+		for i := range 5 {
+			k.set(i, true, true)
+		}
+		m := mirrorOf(t, k, MirrorOptions{Poll: time.Hour})
+		k.set(2, false, true) // as what follows from the link's changes
+		k.mu.Lock()
+		k.during = func(k *fake) {
+			k.mu.Lock()
+			defer k.mu.Unlock()
+			r := fakeRoute(2)
+			r.Priority = 5
+			k.queue = append(k.queue, event{kind: eventRoute, flags: fib.OpAdd, route: r})
+			k.there[r.Dst], k.during = r, nil
+		}
+		l := fib.Link{Index: 2, Name: "d0", Flags: fib.LinkUp | fib.LinkRunning | fib.LinkLowerUp, MTU: 1400}
+		back := l
+		back.MTU = 1500
+		k.queue = append(k.queue, event{kind: eventLink, link: l}, event{kind: eventLink, link: back})
+		k.mu.Unlock()
+		k.say()
+		requireFake(t, m, k)
+	})
 	t.Run("a kernel that cannot answer for a while", func(t *testing.T) {
 		k := newFake()
 		m := fakeMirror(t, k)

@@ -2,7 +2,6 @@ package ksync
 
 import (
 	"context"
-	"maps"
 
 	"github.com/fibula-net/fibula/fib"
 )
@@ -11,8 +10,9 @@ import (
 // goes over all of its tables for each.
 const maxByLink = 16
 
-// lookByLinks compares the routes by the links in doubt. A table in which some differ, for
-// which nothing that was announced meanwhile accounts, becomes a suspect, to be looked at whole.
+// lookByLinks compares the routes by the links in doubt. A table in which some differ becomes a
+// suspect, to be looked at whole. Where news came meanwhile that do not account for it, the
+// links stay in doubt.
 func (m *Mirrored) lookByLinks(ctx context.Context, d *doubts) error {
 	switch {
 	case len(d.links) == 0:
@@ -26,6 +26,7 @@ func (m *Mirrored) lookByLinks(ctx context.Context, d *doubts) error {
 	}
 	s := m.f.Snapshot()
 	differ := map[fib.TablePrefix]fib.Family{}
+	var all []*fib.LinkComparison
 	interrupted := false
 	for _, f := range m.families() {
 		for l := range d.links {
@@ -41,6 +42,7 @@ func (m *Mirrored) lookByLinks(ctx context.Context, d *doubts) error {
 			for _, p := range c.Finish() {
 				differ[p] = f
 			}
+			all = append(all, c)
 		}
 	}
 	if err := m.src.barrier(); err != nil {
@@ -63,9 +65,26 @@ func (m *Mirrored) lookByLinks(ctx context.Context, d *doubts) error {
 		m.doubts.add(&doubts{links: links})
 		return nil
 	}
-	maps.DeleteFunc(differ, func(p fib.TablePrefix, _ fib.Family) bool { _, ok := w.prefixes[p]; return ok })
+	heard := false
 	for p, f := range differ {
-		d.suspect(f, p)
+		if _, ok := w.prefixes[p]; ok {
+			heard = true
+		} else {
+			d.suspect(f, p)
+		}
+	}
+	if !heard {
+		return nil
+	}
+	s = m.f.Snapshot()
+	for _, c := range all {
+		for _, p := range c.Again(s) {
+			_, news := w.prefixes[p]
+			if _, before := differ[p]; news && before {
+				m.doubts.add(&doubts{links: links})
+				return nil
+			}
+		}
 	}
 	return nil
 }
