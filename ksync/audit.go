@@ -74,7 +74,7 @@ func (m *Mirrored) audit(ctx context.Context) (Certificate, error) {
 	}
 	m.doubts.add(&doubts{surroundings: true, everyTable: true})
 	var took time.Duration // the last look
-	for try := 0; !m.doubts.none() || !m.drift.none(); try++ {
+	for try := 0; !m.doubts.none() || !m.drift.none() || len(m.part.faint) > 0; try++ {
 		if try > 0 {
 			if err := m.wait(ctx, max(took, min(time.Duration(try)*time.Millisecond, explainedWithin/4))); err != nil {
 				return c, err
@@ -84,6 +84,7 @@ func (m *Mirrored) audit(ctx context.Context) (Certificate, error) {
 			return c, err
 		}
 		if late := m.now().Sub(begin) > m.opt.AuditWithin; late && m.drift.none() {
+			m.doubts.add(m.leftOver())
 			c.open(&m.doubts)
 			break
 		} else if late {
@@ -101,6 +102,7 @@ func (m *Mirrored) audit(ctx context.Context) (Certificate, error) {
 			}
 			continue
 		}
+		m.doubts.add(m.leftOver())
 		if m.doubts.none() {
 			continue // until it is certain what is drift
 		}

@@ -256,7 +256,7 @@ func (m *Mirrored) committed(r fib.Result) {
 // settled notes the moment if nothing is in doubt.
 func (m *Mirrored) settled() {
 	m.count(func(s *MirrorStats) {
-		if s.Doubts = m.doubts.count(); s.Doubts == 0 {
+		if s.Doubts = m.doubts.count(); s.Doubts == 0 && len(m.part.faint) == 0 {
 			s.Equal = m.now()
 		}
 	})
@@ -265,8 +265,7 @@ func (m *Mirrored) settled() {
 // reply answers a caller: when nothing is in doubt, and after an audit if it asked for one.
 func (m *Mirrored) reply(ctx context.Context, a ask1) {
 	var r answer1
-	m.doubts.add(m.seldom())
-	for {
+	for first := true; ; first = false {
 		if r.err = errors.Join(a.ctx.Err(), ctx.Err()); r.err != nil {
 			break
 		}
@@ -275,6 +274,9 @@ func (m *Mirrored) reply(ctx context.Context, a ask1) {
 		}
 		if r.err = m.catchUp(); r.err != nil {
 			break
+		}
+		if first { // once the news have told what is seldom told
+			m.doubts.add(m.seldom())
 		}
 		if m.doubts.none() && !m.unsure {
 			break

@@ -71,7 +71,14 @@ func (m *Mirrored) keep(tx *fib.Txn) error {
 
 // seldom is what is looked at now and then because news of it never come.
 func (m *Mirrored) seldom() *doubts {
-	d := &doubts{surroundings: true}
+	d := m.leftOver()
+	d.surroundings = true
+	return d
+}
+
+// leftOver are the tables in which something may be followed of which no news tell.
+func (m *Mirrored) leftOver() *doubts {
+	d := &doubts{}
 	for t := range m.part.faint {
 		d.table(t).all = true
 	}
