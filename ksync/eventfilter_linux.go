@@ -21,7 +21,7 @@ type eventFilter struct {
 	// sharers: but for all that came where a route of that key was already.
 	sharers bool
 	// links: routes by no other links, but for replacements and those of which the message
-	// does not tell; none: by all.
+	// does not tell; none: by all. Too many count as none.
 	links []int32
 	// siblings: of IPv6 also what tells of legs that may be those of a route with other
 	// protocols or links.
@@ -122,11 +122,15 @@ func (f *eventFilter) program() []unix.SockFilter {
 			p.drop()
 		}
 	}
-	tables := f.tables
-	if len(p.code)+2*(len(tables)+len(f.protocols)+len(f.links))+60 > maxProgram {
+	tables, links := f.tables, f.links
+	fits := func() bool { return len(p.code)+2*(len(tables)+len(f.protocols)+len(links))+60 <= maxProgram }
+	if !fits() {
 		tables = nil
 	}
-	if len(tables) > 0 || len(f.protocols) > 0 || len(f.links) > 0 {
+	if !fits() {
+		links = nil
+	}
+	if len(tables) > 0 || len(f.protocols) > 0 || len(links) > 0 {
 		p.load(unix.BPF_H, atType)
 		isRoute := unix.SockFilter{Code: unix.BPF_JMP | unix.BPF_JEQ | unix.BPF_K, Jt: 2, K: swapped16(rtnl.RTM_NEWROUTE)}
 		p.code = append(p.code, isRoute)
@@ -136,7 +140,7 @@ func (f *eventFilter) program() []unix.SockFilter {
 		p.tables(tables)
 		var others int
 		p.protocols(f.protocols, &others)
-		p.links(f.links, &others)
+		p.links(links, &others)
 		p.pass()
 		p.here(&others)
 		p.others(f.siblings, f.sharers)

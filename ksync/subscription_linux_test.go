@@ -195,6 +195,8 @@ func TestEventFilterFitsIntoAProgram(t *testing.T) {
 	f := eventFilter{tables: make([]fib.TableID, 10_000), protocols: []fib.Protocol{1, 2}}
 	assert.LessOrEqual(t, len(f.program()), maxProgram)
 	assert.NotEmpty(t, f.program())
+	f = eventFilter{tables: make([]fib.TableID, 10_000), links: make([]int32, 10_000), siblings: true}
+	assert.LessOrEqual(t, len(f.program()), maxProgram, "of a VRF with many slaves")
 	assert.Empty(t, new(eventFilter).program())
 }
 
