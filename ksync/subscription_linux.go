@@ -130,14 +130,22 @@ func (s *subscription) open(opt subscribeOptions) (err error) {
 	return nil
 }
 
-// setFilter makes the kernel keep messages back. What is queued already still comes.
+// setFilter makes the kernel keep messages back. What is queued already still comes, and
+// everything if the kernel has no room for the filter (net.core.optmem_max).
 func (s *subscription) setFilter(f eventFilter) error {
 	p := f.program()
-	if len(p) == 0 {
-		_ = unix.SetsockoptInt(s.fd, unix.SOL_SOCKET, unix.SO_DETACH_FILTER, 0) // fails if there is none
-		return nil
+	attach := func() error {
+		if len(p) == 0 {
+			return nil
+		}
+		return unix.SetsockoptSockFprog(s.fd, unix.SOL_SOCKET, unix.SO_ATTACH_FILTER, &unix.SockFprog{Len: uint16(len(p)), Filter: &p[0]})
 	}
-	if err := unix.SetsockoptSockFprog(s.fd, unix.SOL_SOCKET, unix.SO_ATTACH_FILTER, &unix.SockFprog{Len: uint16(len(p)), Filter: &p[0]}); err != nil {
+	err := attach()
+	if len(p) == 0 || errors.Is(err, unix.ENOMEM) { // beside the one that is there
+		_ = unix.SetsockoptInt(s.fd, unix.SOL_SOCKET, unix.SO_DETACH_FILTER, 0) // fails if there is none
+		err = attach()
+	}
+	if err != nil && !errors.Is(err, unix.ENOMEM) {
 		return fmt.Errorf("attach a filter of %d instructions: %w", len(p), err)
 	}
 	return nil

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"math/rand/v2"
 	"net"
 	"os"
@@ -229,4 +230,35 @@ func openDescriptors(t testing.TB) int {
 	open, err := os.ReadDir("/proc/self/fd")
 	require.NoError(t, err)
 	return len(open)
+}
+
+// A kernel can have no room for a filter, or not for two at a time.
+func TestSubscriptionWithoutRoomForAFilter(t *testing.T) {
+	t.Parallel()
+	ns := netnstest.New(t, netnstest.LoUp)
+	room := func(n string) error {
+		return inside(Named(ns.Name()), func() error { return os.WriteFile("/proc/sys/net/core/optmem_max", []byte(n), 0) })
+	}
+	if err := room("8192"); errors.Is(err, fs.ErrNotExist) {
+		t.Skip("a kernel whose namespaces have no optmem_max of their own")
+	} else {
+		require.NoError(t, err)
+	}
+	f := eventFilter{tables: make([]fib.TableID, 300)}
+	for i := range f.tables {
+		f.tables[i] = fib.TableID(1000 + i)
+	}
+	s := subscribed(t, ns, subscribeOptions{groups: configGroups, filter: f})
+	ns.IP("route add blackhole 10.9.0.0/16 table 7")
+	heard, _ := hear(t, s)
+	assert.Empty(t, heard)
+	require.NoError(t, s.setFilter(f), "in place of one that takes more than half of the room")
+	ns.IP("route add blackhole 10.8.0.0/16 table 7")
+	heard, _ = hear(t, s)
+	assert.Empty(t, heard)
+	f.tables = append(f.tables, make([]fib.TableID, 1000)...)
+	require.NoError(t, s.setFilter(f))
+	ns.IP("route add blackhole 10.7.0.0/16 table 7")
+	heard, _ = hear(t, s)
+	assert.Len(t, heard, 1)
 }
