@@ -35,7 +35,6 @@ func kernelPart(t testing.TB, ns NetNS, p *part) (*fib.State, []string) {
 		}
 		st = before
 		shown := map[string]bool{}
-		var r fib.Route
 		links := []int32{0}
 		if p.names != nil {
 			links = nil
@@ -60,7 +59,7 @@ func kernelPart(t testing.TB, ns NetNS, p *part) (*fib.State, []string) {
 			if len(p.Families) > 0 && !slices.Contains(p.Families, f) {
 				continue
 			}
-			err := s.table(t.Context(), f, 0, &r, func(r *fib.Route) error {
+			err := s.filtered(t.Context(), rtnl.Dump{Family: f}, func(r *fib.Route) error {
 				if line := shownText(r, st); shown[line] {
 					routes = append(routes, line)
 				}

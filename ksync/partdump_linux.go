@@ -87,16 +87,6 @@ func (k *kernelSource) routesBy(ctx context.Context, f fib.Family, link int32, f
 	return true, k.retry(func() error { return k.scan.filtered(ctx, d, fn) })
 }
 
-func (s *scan) filtered(ctx context.Context, d rtnl.Dump, fn func(*fib.Route) error) error {
-	var r fib.Route
-	return s.dumpRoutes(ctx, d, func(m rtnl.Message) error {
-		if err := rtnl.DecodeRoute(m, &r, &s.report); err != nil {
-			return err
-		}
-		return fn(&r)
-	})
-}
-
 // together passes on the routes of several dumps as one dump would show them. It holds the
 // messages, some 80 bytes each. Where that leaves the order of two routes open, it asks for
 // all of their protocol, or if they have not the same, of their table: fn is shown more than

@@ -200,11 +200,10 @@ func (s *scan) moment(ctx context.Context) (st *fib.State, err error) {
 
 // routes dumps the tables asked for, filtered by the kernel.
 func (s *scan) routes(ctx context.Context, fn func(*fib.Route) error) error {
-	var r fib.Route
 	n := 0
 	for _, fam := range s.families {
 		for _, table := range s.opt.tables() {
-			err := s.table(ctx, fam, table, &r, func(r *fib.Route) error {
+			err := s.filtered(ctx, rtnl.Dump{Family: fam, Table: table}, func(r *fib.Route) error {
 				if n++; n%progressStep == 0 {
 					s.opt.progress("routes", n)
 				}
@@ -219,14 +218,14 @@ func (s *scan) routes(ctx context.Context, fn func(*fib.Route) error) error {
 	return nil
 }
 
-// table dumps one table, or with table 0 all of a family, into r again and again. A
-// table that is missing is empty.
-func (s *scan) table(ctx context.Context, fam fib.Family, table fib.TableID, r *fib.Route, fn func(*fib.Route) error) error {
-	return s.dumpRoutes(ctx, rtnl.Dump{Family: fam, Table: table}, func(m rtnl.Message) error {
-		if err := s.decoder.Decode(m, r, &s.report); err != nil {
+// filtered passes on the routes that d asks for, each valid during the call only.
+func (s *scan) filtered(ctx context.Context, d rtnl.Dump, fn func(*fib.Route) error) error {
+	var r fib.Route
+	return s.dumpRoutes(ctx, d, func(m rtnl.Message) error {
+		if err := s.decoder.Decode(m, &r, &s.report); err != nil {
 			return err
 		}
-		return fn(r)
+		return fn(&r)
 	})
 }
 
