@@ -355,6 +355,28 @@ func TestMirrorOfAFake(t *testing.T) {
 		k.say()
 		requireFake(t, m, k)
 	})
+	t.Run("an audit beside doubts without end", func(t *testing.T) {
+		k := newFake()
+		k.set(1, true, true)
+		m := mirrorOf(t, k, MirrorOptions{Poll: time.Hour, AuditWithin: 50 * time.Millisecond})
+		k.mu.Lock()
+		k.during = func(k *fake) {
+			k.mu.Lock()
+			defer k.mu.Unlock()
+			r := fakeRoute(1)
+			r.Protocol = 77
+			e := event{kind: eventRoute, flags: fib.OpReplace, route: r}
+			k.queue = append(k.queue, e, e, event{kind: eventRoute, vague: true, route: r})
+		}
+		k.queue = append(k.queue, event{kind: eventRoute, vague: true, route: fakeRoute(1)})
+		k.mu.Unlock()
+		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+		defer cancel()
+		c, err := m.Audit(ctx)
+		require.NoError(t, err)
+		assert.Equal(t, []Open{{TablePrefix: fib.TablePrefix{Table: fib.TableMain, Dst: fakeRoute(1).Dst}}}, c.Open)
+		assert.False(t, c.Equal())
+	})
 	t.Run("a kernel that cannot answer for a while", func(t *testing.T) {
 		k := newFake()
 		m := fakeMirror(t, k)

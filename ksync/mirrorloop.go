@@ -115,7 +115,7 @@ func (m *Mirrored) timed(ctx context.Context, audit *time.Time) error {
 		}
 	}
 	if !audit.IsZero() && !now.Before(*audit) {
-		_, err := m.audit(ctx)
+		_, err := m.audit(ctx, m.now())
 		*audit = m.now().Add(m.opt.Audit)
 		if err != nil {
 			return err
@@ -262,9 +262,11 @@ func (m *Mirrored) settled() {
 	})
 }
 
-// reply answers a caller: when nothing is in doubt, and after an audit if it asked for one.
+// reply answers a caller: when nothing is in doubt, and after an audit if it asked for one,
+// which looks once at least, if in vain, when its time is over.
 func (m *Mirrored) reply(ctx context.Context, a ask1) {
 	var r answer1
+	begin := m.now()
 	for first := true; ; first = false {
 		if r.err = errors.Join(a.ctx.Err(), ctx.Err()); r.err != nil {
 			break
@@ -278,7 +280,8 @@ func (m *Mirrored) reply(ctx context.Context, a ask1) {
 		if first { // once the news have told what is seldom told
 			m.doubts.add(m.seldom())
 		}
-		if m.doubts.none() && !m.unsure {
+		late := a.audit && m.now().Sub(begin) > m.opt.AuditWithin
+		if late || m.doubts.none() && !m.unsure {
 			break
 		}
 		if r.err = m.settle(ctx); r.err != nil {
@@ -291,7 +294,7 @@ func (m *Mirrored) reply(ctx context.Context, a ask1) {
 		}
 	}
 	if r.err == nil && a.audit {
-		r.cert, r.err = m.audit(a.ctx)
+		r.cert, r.err = m.audit(a.ctx, begin)
 	}
 	a.answer <- r
 }
