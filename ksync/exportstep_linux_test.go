@@ -96,10 +96,10 @@ func TestChangedStatesCostWhatChanged(t *testing.T) {
 
 	// Another's route before ours would be replaced in its place.
 	ns.IP("route prepend 20.0.4.0/24 dev d0 table 100 proto static")
+	ns.IP("route del 20.0.5.0/24 table 100")
+	x.await(ExportRepaired, nil) // so that the news before it was heard
 	r = x.edit(tellRoute(routeVia("20.0.4.0/24", "10.0.0.7", d0)))
-	for !r.Whole { // the news may be on its way still
-		r = x.await(ExportSynced, nil).Report
-	}
+	assert.True(t, r.Whole)
 	assert.Len(t, r.Conflicts, 1)
 	assert.Contains(t, shown("20.0.4.0/24"), "proto static")
 	ns.IP("route del 20.0.4.0/24 proto static table 100")

@@ -50,7 +50,6 @@ func TestMirrorLooksAtTheRoutesOfALink(t *testing.T) {
 	src := &countingSource{source: k}
 	m := mirrorOf(t, src, MirrorOptions{NetNS: Named(ns.Name()), Poll: time.Hour})
 	requireSame(t, m, Named(ns.Name()))
-	assert.NotZero(t, k.scan.decoder, "what routes have in common is decoded once")
 	for _, do := range []string{"link set e0 promisc on", "link set q0 down", "link set q0 up", "addr add 10.77.0.5/24 dev e0", "addr del 10.77.0.5/24 dev e0", "link set e0 mtu 1400",
 		"link set e0 down", "link set e0 up", "link set e0 name e1", "nexthop add id 8 via 10.77.0.8 dev e1", "nexthop del id 8", "addr del 10.77.0.1/24 dev e1", "link del e1",
 		"link add e0 type veth peer q0", "link set e0 up"} {
@@ -75,4 +74,6 @@ func TestMirrorLooksAtTheRoutesOfALink(t *testing.T) {
 	require.NoError(t, err)
 	assert.True(t, c.Equal(), "%+v", c)
 	assert.True(t, slices.ContainsFunc(c.Tables, func(d fib.TableDigest) bool { return d.Routes >= beside }))
+	m.Close()
+	assert.NotZero(t, k.scan.decoder, "what routes have in common is decoded once")
 }
