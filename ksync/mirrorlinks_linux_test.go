@@ -12,6 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/fibula-net/fibula/fib"
+	"github.com/fibula-net/fibula/internal/randtest"
 )
 
 // countingSource is a source that counts the routes that were read.
@@ -36,7 +37,8 @@ func (c *countingSource) routesBy(ctx context.Context, f fib.Family, l int32, fn
 // What happens to a link has its own routes read, not those of a full table beside it.
 func TestMirrorLooksAtTheRoutesOfALink(t *testing.T) {
 	t.Parallel()
-	const beside, own = 3000, 5
+	const own = 5
+	beside := 500 + randtest.Fewer(2500)
 	ns, _ := filled(t, beside)
 	ns.Batch("link add e0 type veth peer q0", "link set e0 up", "link set q0 up", "addr add 10.77.0.1/24 dev e0", "addr add 2001:db8:77::1/64 dev e0 nodad",
 		"nexthop add id 9 via 10.77.0.9 dev e0", "route add 10.78.9.0/24 nhid 9")

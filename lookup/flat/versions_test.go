@@ -72,7 +72,7 @@ func versionsStay(t *testing.T, engine Engine) {
 		})
 	}
 	e := first.Edit()
-	for k := range randtest.Fewer(1000) {
+	for k := range randtest.Fewer(500) {
 		for i := range 1 + k%7 {
 			if p := prefixes[(k*31+i*7)%len(prefixes)]; (k+i)%2 == 0 {
 				e.Delete(p)
