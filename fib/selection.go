@@ -110,7 +110,7 @@ func (tx *Txn) Keep(x *Selection) error {
 func (tx *Txn) keepLists(f Family, hits map[uint32]bool, fn func([]*alias) []*alias) {
 	results := map[*leaf]*leaf{} // nil: all of it is kept
 	for _, k := range tx.s.sortedTables() {
-		if k.fam != f {
+		if k.fam != f || f == Inet && tx.rewriteAtOnce(k, hits, fn) {
 			continue
 		}
 		tx.eachPrefix(k, func(p netip.Prefix, l *leaf) {
