@@ -34,6 +34,11 @@ var (
 		_, err := ns.ReadSysctl("net.ipv4.fib_multipath_hash_seed")
 		return !errors.Is(err, fs.ErrNotExist)
 	}}
+	// FilterRoom: how much room a socket's filters may take can be set in a namespace of one's own.
+	FilterRoom = Feature{"sysctl net.core.optmem_max in each namespace (Linux 6.8)", func(ns *NS) bool {
+		_, err := ns.ReadSysctl("net.core.optmem_max")
+		return !errors.Is(err, fs.ErrNotExist)
+	}}
 	// RuleSelectors: rules have every selector that iproute2 and fibula know.
 	RuleSelectors = Feature{"rules with dscp (Linux 6.12), flow labels (6.14), dscp and port masks (6.15)", func(ns *NS) bool {
 		return Kernel(ns.t).AtLeast(6, 15)
