@@ -62,22 +62,7 @@ func (b *run) daemon(ctx context.Context) error {
 	if err := r.wait(ctx, startPatience); err != nil {
 		return fmt.Errorf("fibula mirror did not become ready: %w", err)
 	}
-	wall := time.Since(x.began)
-	cpu, err := x.cpu()
-	if err != nil {
-		return err
-	}
-	if err := sleep(ctx, time.Second); err != nil {
-		return err
-	}
-	size, err := x.memory()
-	if err != nil {
-		return err
-	}
-	b.add(Fibula, Start, Seconds, wall.Seconds())
-	b.add(Fibula, StartCPU, Seconds, cpu.Seconds())
-	b.add(Fibula, Memory, results.BytesEach, size/float64(len(b.all)))
-	return nil
+	return b.started(ctx, Fibula, x)
 }
 
 // certify requires that a mirror is equal to the kernel, and holds as many routes as it should.

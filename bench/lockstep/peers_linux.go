@@ -49,6 +49,11 @@ func (b *run) learns(ctx context.Context, engine string, x *process, count func(
 			return fmt.Errorf("%s knows %d of %d routes after %v: %w", engine, n, len(b.all), peerPatience, errors.Join(err, errNotThere))
 		}
 	}
+	return b.started(ctx, engine, x)
+}
+
+// started notes what a process took until now to know all routes, and takes when it has come to rest.
+func (b *run) started(ctx context.Context, engine string, x *process) error {
 	wall := time.Since(x.began)
 	cpu, err := x.cpu()
 	if err != nil {
