@@ -3,8 +3,10 @@ package bench
 import (
 	"context"
 	"fmt"
+	"math/rand/v2"
 	"net/netip"
 	"runtime"
+	"slices"
 	"sync"
 	"testing"
 
@@ -116,6 +118,74 @@ func BenchmarkFIBLoad(b *testing.B) {
 		})
 	}
 }
+
+// BenchmarkChange replaces random routes of a full table: in a transaction each, ten thousand in one after the
+// other or at once; and sets the link of half of them down.
+func BenchmarkChange(b *testing.B) {
+	prefixes := slices.DeleteFunc(slices.Clone(first(full())), func(p netip.Prefix) bool { return p.Addr().Is6() })
+	const many = 10_000
+	_, ups := router()
+	random := rand.New(rand.NewPCG(1, 0))
+	some := make([]fib.Route, many)
+	draw := func() {
+		for i := range some {
+			up := &ups[random.IntN(len(ups))]
+			some[i] = fib.Route{Table: fib.TableMain, Dst: prefixes[random.IntN(len(prefixes))], Type: fib.TypeUnicast,
+				Nexthops: []fib.Nexthop{{Link: up.Link, Gateway: up.Routers4[random.IntN(2)], Flags: fib.FlagOnlink, Weight: 1}}}
+		}
+	}
+	f := loadInto(b, engines[0], prefixes)
+	update := func(fn func(*fib.Txn) error) {
+		_, err := f.Update(fn)
+		require.NoError(b, err)
+	}
+	for _, c := range []struct {
+		name string
+		all  func()
+	}{
+		{"transactions", func() {
+			for i := range some {
+				update(func(tx *fib.Txn) error { return tx.AddRoute(some[i], fib.OpReplace) })
+			}
+		}},
+		{"AddRoute", func() {
+			update(func(tx *fib.Txn) error {
+				for i := range some {
+					if err := tx.AddRoute(some[i], fib.OpReplace); err != nil {
+						return err
+					}
+				}
+				return nil
+			})
+		}},
+		{"AddRoutes", func() {
+			update(func(tx *fib.Txn) error { _, err := tx.AddRoutes(some, fib.OpReplace); return err })
+		}},
+	} {
+		b.Run(c.name, func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				b.StopTimer()
+				draw()
+				b.StartTimer()
+				c.all()
+			}
+			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/many, "ns/route")
+		})
+	}
+	b.Run("link down", func(b *testing.B) {
+		for b.Loop() {
+			b.StopTimer()
+			f = loadInto(b, engines[0], prefixes)
+			l, _ := f.Snapshot().Link(ups[0].Link)
+			l.Flags &^= fib.LinkUp | fib.LinkRunning
+			b.StartTimer()
+			update(func(tx *fib.Txn) error { return tx.SetLink(l) })
+		}
+	})
+}
+
+func first[A, B any](a A, _ B) A { return a }
 
 // BenchmarkResolve answers flows over a full table: a million different ones, to
 // addresses inside its prefixes.
