@@ -189,6 +189,27 @@ func TestExportEndsWithItsNamespace(t *testing.T) {
 	assert.Equal(t, 3, countOf(ns, "route show table 100"), "nobody knows what the name stood for")
 }
 
+// A source that ends because the export is to end keeps nothing from being withdrawn.
+func TestExportWithdrawsThoughItsSourceEndsToo(t *testing.T) {
+	t.Parallel()
+	ns, d0 := exportNS(t)
+	want := loadable(t, 3, fib.Nexthop{Link: d0, Gateway: addr("10.0.0.9"), Weight: 1}).Snapshot()
+	var x *running
+	states := 0
+	changed := make(chan struct{}, 1)
+	x = export(t, ns, Source{Changed: changed, Desired: func() (*fib.Snapshot, error) {
+		if states++; states == 1 {
+			return want, nil
+		}
+		x.stop()
+		return nil, ErrSourceEnded
+	}}, ExportOptions{})
+	x.await(ExportSynced, inSync)
+	changed <- struct{}{}
+	require.NoError(t, <-x.done)
+	assert.Zero(t, countOf(ns, "route show table 100"))
+}
+
 // Follow: changes of another namespace arrive, and when it goes all stays.
 func TestExportFollowsANamespace(t *testing.T) {
 	t.Parallel()

@@ -123,6 +123,9 @@ func (x *exporting) loop(ctx context.Context) error {
 				continue
 			}
 			if err := x.reload(); err != nil {
+				if ctx.Err() != nil { // both end at once
+					return x.leave(ctx)
+				}
 				return err
 			}
 		case <-x.l.wake:

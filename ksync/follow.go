@@ -9,8 +9,9 @@ import (
 
 // Follow makes a source of another namespace: a mirror in f, whose every transaction is a new
 // desired state. Of those that come while an export is at work it takes the last. The caller
-// closes the mirror. When it ends, so does the source, with an error that wraps
-// [ErrSourceEnded] and that of the mirror, such as [ErrNamespaceGone].
+// closes the mirror, which ends with ctx, too; either is to be after the export. When the
+// mirror ends, so does the source, with an error that wraps [ErrSourceEnded] and that of the
+// mirror, such as [ErrNamespaceGone].
 //
 // Errors are those of [Mirror].
 func Follow(ctx context.Context, f *fib.FIB, opt MirrorOptions) (Source, *Mirrored, error) {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"sync"
 	"time"
 
@@ -85,7 +86,7 @@ type Mirrored struct {
 	now  func() time.Time
 	asks chan ask1
 	done chan struct{}
-	stop context.CancelFunc
+	stop context.CancelCauseFunc
 
 	// Of the mirror's goroutine alone.
 	doubts  doubts
@@ -114,17 +115,17 @@ type Mirrored struct {
 //
 // Errors name the namespace, as those of [Load].
 func Mirror(ctx context.Context, f *fib.FIB, opt MirrorOptions) (*Mirrored, error) {
-	ctx, stop := context.WithCancel(ctx)
+	ctx, stop := context.WithCancelCause(ctx)
 	src, err := openMirrorSource(ctx, &opt)
 	if err != nil {
-		stop()
+		stop(nil)
 		return nil, err
 	}
 	m := newMirror(f, src, opt, time.Now)
 	m.stop = stop
 	m.noteRoom()
 	if err := m.begin(ctx); err != nil {
-		stop()
+		stop(nil)
 		src.close()
 		return nil, fmt.Errorf("mirror %v: %w", opt.NetNS, err)
 	}
@@ -158,7 +159,7 @@ func (m *Mirrored) Err() error {
 
 // Close ends the mirror and waits for it. The FIB stays as it is.
 func (m *Mirrored) Close() {
-	m.stop()
+	m.stop(net.ErrClosed)
 	<-m.done
 }
 

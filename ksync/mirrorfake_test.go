@@ -193,7 +193,12 @@ func fakeMirror(t *testing.T, k *fake) *Mirrored {
 // mirrorOf is a mirror of any source.
 func mirrorOf(t *testing.T, src source, opt MirrorOptions) *Mirrored {
 	t.Helper()
-	ctx, stop := context.WithCancel(t.Context())
+	return mirrorUntil(t, t.Context(), src, opt)
+}
+
+func mirrorUntil(t *testing.T, ctx context.Context, src source, opt MirrorOptions) *Mirrored {
+	t.Helper()
+	ctx, stop := context.WithCancelCause(ctx)
 	m := newMirror(fib.New(fib.Config{}), src, opt, time.Now)
 	m.stop = stop
 	require.NoError(t, m.begin(ctx))
@@ -412,6 +417,14 @@ func TestMirrorOfAFake(t *testing.T) {
 		_, err := m.Audit(t.Context())
 		assert.ErrorIs(t, err, net.ErrClosed)
 		assert.True(t, k.closed)
+	})
+	t.Run("its context ends", func(t *testing.T) {
+		ctx, stop := context.WithCancel(t.Context())
+		m := mirrorUntil(t, ctx, newFake(), MirrorOptions{MaxDelay: time.Millisecond})
+		stop()
+		<-m.Done()
+		assert.ErrorIs(t, m.Err(), context.Canceled)
+		assert.NotErrorIs(t, m.Err(), net.ErrClosed)
 	})
 	t.Run("a source that fails", func(t *testing.T) {
 		k := newFake()

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net"
 	"time"
 
 	"github.com/fibula-net/fibula/fib"
@@ -16,13 +15,11 @@ func (m *Mirrored) run(ctx context.Context) {
 	defer close(m.done)
 	err := m.follow(ctx)
 	if errors.Is(err, context.Canceled) && ctx.Err() != nil {
-		if err = context.Cause(ctx); errors.Is(err, context.Canceled) {
-			err = fmt.Errorf("mirror of %v: %w", m.opt.NetNS, net.ErrClosed)
-		}
+		err = fmt.Errorf("mirror of %v: %w", m.opt.NetNS, context.Cause(ctx))
 	}
 	m.count(func(s *MirrorStats) { m.err = err })
 	m.src.close()
-	m.stop()
+	m.stop(nil)
 }
 
 func (m *Mirrored) follow(ctx context.Context) error {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"slices"
 	"strings"
 	"time"
@@ -220,10 +219,10 @@ func (m *mirroring) follow(ctx context.Context) error {
 		select {
 		case <-tick.C:
 		case <-mirror.Done():
-			if err := mirror.Err(); !errors.Is(err, net.ErrClosed) {
-				return err
+			if ctx.Err() != nil {
+				return nil
 			}
-			return nil
+			return mirror.Err()
 		}
 	}
 }

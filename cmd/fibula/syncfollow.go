@@ -86,10 +86,13 @@ func (s *syncer) serve(ctx context.Context, src ksync.Source, reload *reloading)
 func (s *syncer) wanted(ctx context.Context) (src ksync.Source, r *reloading, end func(), err error) {
 	if s.fromNetns != "" {
 		opt := ksync.MirrorOptions{NetNS: s.source(), Tables: s.sourceTables(), Logger: s.opt.Logger}
-		src, m, err := ksync.Follow(ctx, fib.New(s.a.fibConfig()), opt)
+		longer, stop := context.WithCancel(context.WithoutCancel(ctx)) // than the export: its end is no reason to leave all as it is
+		began := context.AfterFunc(ctx, stop)
+		src, m, err := ksync.Follow(longer, fib.New(s.a.fibConfig()), opt)
 		if err != nil {
 			return src, nil, nil, s.a.liveError(err)
 		}
+		began()
 		return src, &reloading{read: m.Sync}, m.Close, nil // there is nothing to read anew but what is not announced
 	}
 	first, err := s.desired(ctx)
