@@ -80,7 +80,7 @@ func (m *Mirrored) audit(ctx context.Context, begin time.Time) (Certificate, err
 				return c, err
 			}
 		}
-		if err := m.countDrift(); err != nil {
+		if err := m.countDrift(ctx); err != nil {
 			return c, err
 		}
 		if late := try > 0 && m.now().Sub(begin) > m.opt.AuditWithin; late && m.drift.none() {

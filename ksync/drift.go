@@ -100,29 +100,31 @@ func (d *drift) due(now time.Time) bool {
 	return false
 }
 
-// settle returns how much is drift for certain by now.
-func (d *drift) settle(now time.Time) (n int) {
-	old := func(x drifted) bool {
+// settle returns how much is drift for certain by now, and names one of it.
+func (d *drift) settle(now time.Time) (n int, such string) {
+	old := func(name any, x drifted) bool {
 		if now.Sub(x.at) < explainedWithin {
 			return false
 		}
-		n++
+		if n++; n == 1 {
+			such = fmt.Sprint(name)
+		}
 		if x.tell != nil {
 			x.tell()
 		}
 		return true
 	}
 	for k, x := range d.prefixes {
-		if old(x) {
+		if old(Open{TablePrefix: k}, x) {
 			delete(d.prefixes, k)
 		}
 	}
 	for k, x := range d.objects {
-		if old(x) {
+		if old(k, x) {
 			delete(d.objects, k)
 		}
 	}
-	return n
+	return n, such
 }
 
 func linkName(l *fib.Link) string             { return fmt.Sprintf("link %d", l.Index) }

@@ -183,7 +183,7 @@ func (a *applier) address(e *event) error {
 		}
 	}
 	if now := a.known(&x); now == nil || !sameAddress(*now, x) {
-		a.d.surroundings = true
+		a.d.object(e.object())
 	}
 	return nil
 }

@@ -17,6 +17,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/fibula-net/fibula/fib"
+	"github.com/fibula-net/fibula/rules"
 )
 
 // fake is a source that a test writes the script of: what there is to see, what is
@@ -31,6 +32,7 @@ type fake struct {
 	gone    error
 	ill     error       // of looks at surroundings
 	during  func(*fake) // called in the middle of each look at routes, unlocked
+	rules   []rules.Rule
 	looks   int
 	ready   chan struct{}
 	closed  bool
@@ -54,11 +56,12 @@ func newFake() *fake {
 	return &fake{there: map[netip.Prefix]fib.Route{}, ready: make(chan struct{}, 1)}
 }
 
-func (k *fake) news() <-chan struct{}  { return k.ready }
-func (k *fake) barrier() error         { return nil }
-func (k *fake) report() *Report        { return new(Report) }
-func (k *fake) families() []fib.Family { return []fib.Family{fib.Inet} }
-func (k *fake) listen(*part) error     { return nil }
+func (k *fake) news() <-chan struct{}          { return k.ready }
+func (k *fake) barrier() error                 { return nil }
+func (k *fake) finished(context.Context) error { return nil }
+func (k *fake) report() *Report                { return new(Report) }
+func (k *fake) families() []fib.Family         { return []fib.Family{fib.Inet} }
+func (k *fake) listen(*part) error             { return nil }
 
 func (k *fake) say() {
 	select {
@@ -96,7 +99,7 @@ func (k *fake) surroundings(context.Context) (*fib.State, error) {
 		return nil, k.ill
 	}
 	d := fib.DefaultSysctls()
-	return &fib.State{Sysctls: d, AddrLabels: fib.DefaultAddrLabels(), Links: []fib.Link{
+	return &fib.State{Rules: slices.Clone(k.rules), Sysctls: d, AddrLabels: fib.DefaultAddrLabels(), Links: []fib.Link{
 		{Index: 1, Name: "lo", Flags: fib.LinkUp | fib.LinkRunning | fib.LinkLowerUp | fib.LinkLoopback, MTU: 65536},
 		{Index: 2, Name: "d0", Flags: fib.LinkUp | fib.LinkRunning | fib.LinkLowerUp, MTU: 1500},
 	}}, nil
@@ -335,6 +338,34 @@ func TestMirrorOfAFake(t *testing.T) {
 		require.NoError(t, err)
 		assert.True(t, c.Equal(), "%+v", c)
 		assert.Equal(t, 1, k.looks-before, "the news account for it")
+	})
+	t.Run("news in the middle of a look at a link", func(t *testing.T) {
+		k := newFake()
+		for i := range 5 {
+			k.set(i, true, true)
+		}
+		rule := rules.Rule{Family: fib.Inet, Priority: 5, Action: rules.ActLookup, Table: 254}
+		k.rules = []rules.Rule{rule}
+		m := mirrorOf(t, k, MirrorOptions{Poll: time.Hour})
+		k.mu.Lock()
+		l := fib.Link{Index: 2, Name: "d0", Flags: fib.LinkUp | fib.LinkRunning | fib.LinkLowerUp, MTU: 1400}
+		back := l
+		back.MTU = 1500
+		k.queue = append(k.queue, event{kind: eventLink, link: l}, event{kind: eventLink, link: back})
+		k.during = func(k *fake) {
+			k.mu.Lock()
+			defer k.mu.Unlock()
+			k.during = nil
+			k.rules = append(k.rules, rule) // once more
+			k.queue = append(k.queue, event{kind: eventRule, rule: rules.RequestOf(rule)})
+		}
+		k.mu.Unlock()
+		k.say()
+		c, err := m.Audit(t.Context())
+		require.NoError(t, err)
+		assert.True(t, c.Equal(), "%+v", c)
+		assert.Zero(t, m.Stats().Drift)
+		assert.Len(t, m.FIB().Snapshot().Rules(fib.Inet), 2)
 	})
 	t.Run("news of a prefix that differs beside a link", func(t *testing.T) {
 		k := newFake()

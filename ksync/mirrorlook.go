@@ -114,6 +114,9 @@ func (m *Mirrored) look(ctx context.Context, d *doubts, tell func(fib.Difference
 	if err = m.lookByLinks(ctx, d); err != nil {
 		return err
 	}
+	// What was heard meanwhile is looked at by what follows, but for links.
+	d.add(&m.doubts)
+	m.doubts = doubts{everything: m.doubts.everything, links: d.links}
 	var st *fib.State
 	if d.surroundings {
 		if st, err = m.src.surroundings(ctx); err != nil {
@@ -181,17 +184,15 @@ type lookTxn struct {
 	interrupted bool  // a dump may be of several moments
 	open        map[fib.TablePrefix]openPrefix
 	objects     []ObjectDifference
+	announced   []string // those of objects that differ by what is announced
 	polled      int
 }
 
 func (l *lookTxn) do(ctx context.Context, tx *fib.Txn, st *fib.State) error {
 	m := l.m
-	var differs string
 	if st != nil {
-		var list []ObjectDifference
-		differs, list = m.differs(tx.Snapshot(), st)
-		l.objects = list
-		if differs != "" || modesOpen(tx.Snapshot()) && st.Mode4|st.Mode6 != fib.ModeUnknown {
+		l.objects, l.announced = m.differs(tx.Snapshot(), st)
+		if len(l.objects) > 0 || modesOpen(tx.Snapshot()) && st.Mode4|st.Mode6 != fib.ModeUnknown {
 			if err := tx.Reload(st); err != nil {
 				return errGiveUpOn(err)
 			}
@@ -211,7 +212,7 @@ func (l *lookTxn) do(ctx context.Context, tx *fib.Txn, st *fib.State) error {
 	var all []merged
 	for _, f := range m.families() {
 		tables := m.opt.Tables
-		if !l.d.everyTable && !l.d.elsewhere && !l.unexpected(differs) {
+		if !l.d.everyTable && !l.d.elsewhere && !slices.ContainsFunc(l.objects, l.drifted) {
 			tables = l.d.tablesOf(f)
 			if len(tables) == 0 {
 				continue
@@ -234,20 +235,18 @@ func (l *lookTxn) do(ctx context.Context, tx *fib.Txn, st *fib.State) error {
 	if err != nil {
 		return err
 	}
-	if w.surroundings && differs != "" {
+	if w.surroundings && len(l.objects) > 0 {
 		return errGiveUp
 	}
 	for _, x := range all {
 		l.judge(tx, x.g, x.f, w)
 	}
-	for _, d := range l.objects {
-		m.log.Debug("repaired", slog.String("what", differs), slog.String("object", d.Object), slog.String("ours", d.Ours), slog.String("theirs", d.Theirs))
-	}
-	if differs == polledSurroundings {
+	if len(l.objects) > 0 && len(l.announced) == 0 {
 		l.polled++
 	}
 	for _, d := range l.objects {
-		if _, unclear := l.d.objects[d.Object]; differs == driftedSurroundings && !unclear {
+		m.log.Debug("repaired", slog.String("object", d.Object), slog.String("ours", d.Ours), slog.String("theirs", d.Theirs))
+		if l.drifted(d) {
 			var tell func()
 			if l.tell != nil {
 				tell = func() { l.tell(fib.Difference{}, d) }
@@ -255,19 +254,17 @@ func (l *lookTxn) do(ctx context.Context, tx *fib.Txn, st *fib.State) error {
 			m.drift.object(d.Object, m.now(), tell)
 		}
 	}
-	if len(all) > 0 || differs != "" {
+	if len(all) > 0 || len(l.objects) > 0 {
 		return m.keep(tx)
 	}
 	return nil
 }
 
-// unexpected reports whether something differs of which the news were clear, so that nobody
-// knows which routes it concerns.
-func (l *lookTxn) unexpected(differs string) bool {
-	return differs == driftedSurroundings && slices.ContainsFunc(l.objects, func(d ObjectDifference) bool {
-		_, unclear := l.d.objects[d.Object]
-		return !unclear
-	})
+// drifted reports whether an object differs that is announced, and of which the news were
+// clear, so that nobody knows which routes it concerns.
+func (l *lookTxn) drifted(d ObjectDifference) bool {
+	_, unclear := l.d.objects[d.Object]
+	return !unclear && slices.Contains(l.announced, d.Object)
 }
 
 // errGiveUpOn is the error for a state that is none: its parts were read one after the
@@ -320,21 +317,16 @@ func (d *doubts) tablesOf(f fib.Family) (out []fib.TableID) {
 	return slices.Compact(out)
 }
 
-// How what surrounds routes can differ.
-const (
-	polledSurroundings  = "settings"     // by what is never announced
-	driftedSurroundings = "surroundings" // by what should have been heard or derived
-)
-
-// differs compares everything but routes and neighbours; "" if it is equal.
-func (m *Mirrored) differs(s *fib.Snapshot, st *fib.State) (string, []ObjectDifference) {
+// differs compares everything but routes and neighbours. announced are the objects that differ
+// by what should have been heard or derived; of the rest nobody is told.
+func (m *Mirrored) differs(s *fib.Snapshot, st *fib.State) (all []ObjectDifference, announced []string) {
 	ours, theirs := plain(s.Surroundings()), plain(st)
 	m.part.ofFamilies(&ours)
 	m.pendingCarrier(&ours, &theirs)
 	if reflect.DeepEqual(ours, theirs) {
-		return "", nil
+		return nil, nil
 	}
-	list := objectDifferences(&ours, &theirs)
+	all = objectDifferences(&ours, &theirs)
 	for _, x := range [...]*fib.State{&ours, &theirs} {
 		x.Sysctls, x.AddrLabels = fib.Sysctls{}, nil
 		for i := range x.Links {
@@ -345,9 +337,8 @@ func (m *Mirrored) differs(s *fib.Snapshot, st *fib.State) (string, []ObjectDiff
 			x.Nexthops[i].Buckets = nil
 		}
 	}
-	what := driftedSurroundings
-	if reflect.DeepEqual(ours, theirs) {
-		what = polledSurroundings
+	for _, d := range objectDifferences(&ours, &theirs) {
+		announced = append(announced, d.Object)
 	}
-	return what, list
+	return all, announced
 }

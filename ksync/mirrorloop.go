@@ -77,19 +77,23 @@ func (m *Mirrored) lookAt() (time.Time, bool) {
 }
 
 // countDrift counts what no announcement explains, once all of them are heard.
-func (m *Mirrored) countDrift() error {
+func (m *Mirrored) countDrift(ctx context.Context) error {
 	if !m.drift.due(m.now()) {
 		return nil
 	}
 	now := m.now()
+	if err := m.src.finished(ctx); err != nil {
+		return m.passing(err)
+	}
 	if err := m.src.barrier(); err != nil {
 		return err
 	}
 	if err := m.catchUp(); err != nil {
 		return err
 	}
-	if n := m.drift.settle(now); n > 0 {
-		m.log.Warn("the mirror was not as the kernel, and is repaired", slog.String("namespace", m.opt.NetNS.String()), slog.Int("objects", n))
+	if n, such := m.drift.settle(now); n > 0 {
+		m.log.Warn("the mirror was not as the kernel, and is repaired", slog.String("namespace", m.opt.NetNS.String()), slog.Int("objects", n),
+			slog.String("such as", such))
 		m.count(func(s *MirrorStats) { s.Drift += uint64(n) })
 	}
 	return nil
@@ -98,7 +102,7 @@ func (m *Mirrored) countDrift() error {
 // timed does what is due.
 func (m *Mirrored) timed(ctx context.Context, audit *time.Time) error {
 	now := m.now()
-	if err := m.countDrift(); err != nil {
+	if err := m.countDrift(ctx); err != nil {
 		return err
 	}
 	if at, ok := m.lookAt(); ok && !now.Before(at) {

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/fibula-net/fibula/fib"
+	"github.com/fibula-net/fibula/rules"
 )
 
 // ObjectDifference is something beside routes that two sides have differently. Text is
@@ -27,8 +28,8 @@ func objectDifferences(ours, theirs *fib.State) (out []ObjectDifference) {
 	diffList(collect, ours.Addresses, theirs.Addresses, addressName)
 	diffList(collect, ours.Nexthops, theirs.Nexthops, nexthopName)
 	for _, f := range [...]fib.Family{fib.Inet, fib.Inet6} {
-		if a, b := rulesText(ours, f), rulesText(theirs, f); a != b {
-			collect(rulesName(f), a, b)
+		if a, b := rulesOf(ours, f), rulesOf(theirs, f); !slices.Equal(a, b) {
+			collect(rulesName(f), rulesText(a), rulesText(b))
 		}
 	}
 	if ours.Sysctls != theirs.Sysctls {
@@ -68,13 +69,20 @@ func diffList[T any](collect func(object, a, b string), ours, theirs []T, name f
 	}
 }
 
-// rulesText are the rules of a family, a line each.
-func rulesText(st *fib.State, f fib.Family) string {
-	var b strings.Builder
+func rulesOf(st *fib.State, f fib.Family) (out []rules.Rule) {
 	for i := range st.Rules {
 		if st.Rules[i].Family == f {
-			fmt.Fprintln(&b, st.Rules[i].String())
+			out = append(out, st.Rules[i])
 		}
+	}
+	return out
+}
+
+// rulesText has a line for each.
+func rulesText(list []rules.Rule) string {
+	var b strings.Builder
+	for i := range list {
+		fmt.Fprintln(&b, list[i].String())
 	}
 	return b.String()
 }

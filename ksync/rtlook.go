@@ -117,6 +117,9 @@ func (s *rtSource) routesBy(context.Context, fib.Family, int32, func(*fib.Route)
 func (s *rtSource) learn(*fib.FIB) (r fib.Result, err error) { return r, nil }
 func (s *rtSource) room() (granted, asked int)               { return 0, 0 }
 
+// finished: what has changed was announced.
+func (s *rtSource) finished(context.Context) error { return nil }
+
 // alive: a stack lives as long as its processes. FIBs can become more.
 func (s *rtSource) alive() error {
 	n, err := s.sys.fibs()

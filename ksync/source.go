@@ -38,6 +38,9 @@ type source interface {
 	news() <-chan struct{}
 	// barrier waits until all that was announced before the call can be taken.
 	barrier() error
+	// finished waits for what the kernel is in the middle of: what it has changed is
+	// announced then.
+	finished(context.Context) error
 	// take returns what was announced since the last call. An error that is errLost or
 	// errBacklog says that some of it is missing, and nothing is heard until restart.
 	take() (batch, error)

@@ -179,6 +179,19 @@ func (k *kernelSource) barrier() error {
 	return nil
 }
 
+// finished asks for links, of which a kernel tells while nothing else changes: it holds the
+// lock that a request has from its first change to its last announcement, which can take
+// seconds where a link goes and grace periods are long.
+func (k *kernelSource) finished(ctx context.Context) error {
+	return k.retry(func() error {
+		err := k.scan.conn.dump(ctx, rtnl.Dump{Type: rtnl.RTM_GETLINK}, k.scan.buf, func(rtnl.Message) error { return nil })
+		if errors.Is(err, errInterrupted) {
+			return nil
+		}
+		return err
+	})
+}
+
 func (k *kernelSource) take() (batch, error) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
