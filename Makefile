@@ -154,9 +154,12 @@ soak: ## a million flows over 2,500 configurations beside the kernel; result in 
 		| grep -vE '^ *(===|--- PASS)|this kernel lacks'
 	$(GO) run ./internal/conformance/update
 
-soak-sync: ## thousands of random namespaces, changed at full speed and mirrored (root; SYNC_SEEDS=3000)
+soak-sync: ## random namespaces, changed at full speed and mirrored: thousands, and one for an hour (root; SYNC_SEEDS=3000, SOAK=1h)
 	@tools/setup.sh ip=iproute2
-	MIRROR_SEEDS=$${SYNC_SEEDS:-3000} $(GO) test -count=1 -timeout 120m -v -run '^TestMirrorModel$$' ./ksync | grep -vE '^ *(===|--- PASS)'
+	mkdir -p docs/lockstep
+	export MIRROR_SEEDS=$${SYNC_SEEDS:-3000} SOAK=$${SOAK:-1h} SOAK_JSON=$(CURDIR)/docs/lockstep/soak.json
+	$(GO) test -count=1 -timeout 240m -v -run '^(TestMirrorModel|TestSoak)$$' ./ksync | grep -vE '^ *(===|--- PASS)'
+	$(MAKE) lockstep-page
 
 examples: $(BIN) ## rebuild examples/ from live namespaces (root)
 	@tools/setup.sh ip=iproute2

@@ -5,8 +5,10 @@ package main
 import (
 	_ "embed"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -37,7 +39,7 @@ var lockstep string
 var pages = map[string]*template.Template{"benchmarks": parse(benchmarks), "lockstep": parse(lockstep)}
 
 func parse(source string) *template.Template {
-	return template.Must(template.New("page").Funcs(template.FuncMap{"cell": cell, "sign": sign, "holds": holds}).Parse(source))
+	return template.Must(template.New("page").Funcs(template.FuncMap{"cell": cell, "minutes": minutes, "megabytes": megabytes, "sign": sign, "holds": holds}).Parse(source))
 }
 
 // write makes the page. What people found out about the figures (why a goal is
@@ -75,13 +77,47 @@ func write(w io.Writer, page, dir, goalsFile, notesFile string) error {
 		plots[i] = strings.TrimSuffix(filepath.Base(p), ".svg")
 	}
 	slices.Sort(plots)
+	soak, err := soaked(filepath.Join(dir, "soak.json"))
+	if err != nil {
+		return err
+	}
 	var text strings.Builder
 	if err := run.WriteText(&text); err != nil {
 		return err
 	}
 	return pages[page].Execute(w, map[string]any{"Run": run, "Goals": rows, "Notes": strings.TrimSpace(string(notes)), "Plots": plots,
-		"Dir": filepath.Base(dir), "Text": strings.TrimSpace(text.String())})
+		"Dir": filepath.Base(dir), "Text": strings.TrimSpace(text.String()), "Soak": soak})
 }
+
+// sample is what TestSoak writes.
+type sample struct {
+	After                                                                 float64
+	Rounds, Heap, RSS, Goroutines, Descriptors, Overruns, Drift, Repaired uint64
+}
+
+// soaked are some of the samples of a soak, the first and the last among them; none, if there was none.
+func soaked(file string) (out []sample, err error) {
+	data, err := os.ReadFile(file)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	var all []sample
+	if err := json.Unmarshal(data, &all); err != nil {
+		return nil, fmt.Errorf("%s: %w", file, err)
+	}
+	const rows = 6
+	for i := range min(rows, len(all)) {
+		out = append(out, all[i*(len(all)-1)/max(min(rows, len(all))-1, 1)])
+	}
+	return out, nil
+}
+
+func minutes(seconds float64) string { return fmt.Sprintf("%.0f", seconds/60) }
+
+func megabytes(n uint64) string { return fmt.Sprintf("%.1f", float64(n)/1e6) }
 
 func sign(r goals.Row) string {
 	if r.AtMost {

@@ -38,10 +38,15 @@ func TestPage(t *testing.T) {
 
 // TestTheCommittedPagesAreFresh: no figure or note of a page is there without its source.
 func TestTheCommittedPagesAreFresh(t *testing.T) {
-	const dir = "../../docs/benchmarks"
-	var b strings.Builder
-	require.NoError(t, write(&b, "benchmarks", dir, filepath.Join(dir, "goals.json"), "notes.md"))
-	page, err := os.ReadFile(dir + ".md")
-	require.NoError(t, err)
-	assert.Equal(t, b.String(), string(page), "make benchmarks-page")
+	for _, x := range []struct{ page, dir, goals, notes, file, target string }{
+		{"benchmarks", "benchmarks", "goals.json", "notes.md", "benchmarks.md", "make benchmarks-page"},
+		{"lockstep", "lockstep", "sync-goals.json", "lockstep-notes.md", "lockstep-figures.md", "make lockstep-page"},
+	} {
+		dir := filepath.Join("../../docs", x.dir)
+		var b strings.Builder
+		require.NoError(t, write(&b, x.page, dir, filepath.Join(dir, x.goals), x.notes))
+		page, err := os.ReadFile(filepath.Join("../../docs", x.file))
+		require.NoError(t, err)
+		assert.Equal(t, b.String(), string(page), x.target)
+	}
 }
