@@ -132,6 +132,7 @@ const (
 	ExportFight    ExportEventKind = "fight"    // somebody removes an object again and again
 	ExportOverflow ExportEventKind = "overflow" // changes were missed; everything is compared
 	ExportRefused  ExportEventKind = "refused"  // a desired state that was not accepted; the last one stays
+	ExportGuarded  ExportEventKind = "guarded"  // to mend the state in force more would be deleted than may be; it is tried later
 )
 
 // Writer is what is known of somebody who changed the kernel's state: the port of the

@@ -110,8 +110,13 @@ func TestTooMuchIsTriedAgain(t *testing.T) {
 		add, del = append(add, "route add "+r), append(del, "route del "+r)
 	}
 	ns.Batch(add...)
+	var told []ExportEvent
+	x.opt.Event = func(e ExportEvent) { told = append(told, e) }
 	x.hears(foreignNews{all: true})
 	assert.Equal(t, 44, countOf(ns, "route show table 100"))
+	require.Len(t, told, 1)
+	assert.Equal(t, ExportGuarded, told[0].Kind)
+	assert.ErrorContains(t, told[0].Err, "40")
 	ns.Batch(del...)
 	assert.False(t, x.retryAt.IsZero())
 	x.retryAt = time.Now()

@@ -171,7 +171,7 @@ func (x *exporting) reload() error {
 
 // refuse goes back to the last state that was accepted.
 func (x *exporting) refuse(err error) {
-	if x.before != nil {
+	if x.before != nil { // else nothing could be read
 		x.want, x.before, x.fresh = x.before, nil, false
 	}
 	x.log.Error("the desired state was not accepted; the last one stays in force", slog.Any("error", err))
@@ -323,9 +323,13 @@ func (x *exporting) everything(ctx context.Context) error {
 		if x.desired == nil {
 			return err
 		}
-		if x.all = x.before != nil; !x.all { // else the state before is compared instead
+		if x.before == nil {
 			x.tryLater()
+			x.log.Error("what is not desired is left, and nothing is mended", slog.Any("error", err))
+			x.event(ExportEvent{Kind: ExportGuarded, Err: err})
+			return nil
 		}
+		x.all = true // the state before is compared instead
 		x.refuse(err)
 		return nil
 	case errors.Is(err, ErrChanging), errors.Is(err, errLost):

@@ -152,7 +152,7 @@ func (r *reloading) reading() {
 
 // note answers them: the export tells what came of the state that it read last.
 func (r *reloading) note(ev *ksync.ExportEvent) {
-	if ev.Kind != ksync.ExportSynced && ev.Kind != ksync.ExportRefused {
+	if ev.Kind != ksync.ExportSynced && ev.Kind != ksync.ExportRefused && ev.Kind != ksync.ExportGuarded {
 		return
 	}
 	r.mu.Lock()

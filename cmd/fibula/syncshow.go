@@ -161,6 +161,9 @@ func (s *syncer) event(ev *ksync.ExportEvent) error {
 	case ksync.ExportRefused:
 		s.a.warn([]string{"the new state is not accepted, the last one stays: " + ev.Err.Error()})
 		return nil
+	case ksync.ExportGuarded:
+		s.a.warn([]string{"what is not desired is left, and nothing is mended: " + ev.Err.Error()})
+		return nil
 	}
 	return s.a.write(b)
 }
@@ -178,7 +181,7 @@ func (s *syncer) eventJSON(ev *ksync.ExportEvent) any {
 	case ksync.ExportFight:
 		out["object"], out["times"], out["wait_seconds"] = ev.Object, ev.Times, ev.Wait.Seconds()
 		out["port"], out["process"] = ev.Writer.Port, ev.Writer.Process
-	case ksync.ExportRefused:
+	case ksync.ExportRefused, ksync.ExportGuarded:
 		out["error"] = ev.Err.Error()
 	}
 	return out

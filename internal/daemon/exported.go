@@ -23,6 +23,7 @@ type Exported struct {
 	last     ksync.ExportReport
 	known    bool
 	wrong    time.Time // since when something is not as desired; zero: all is
+	guarded  error     // why nothing is mended
 	repairs  uint64
 	fights   uint64
 	overruns uint64
@@ -66,6 +67,7 @@ func (x *Exported) Note(ev ksync.ExportEvent) {
 		case x.wrong.IsZero():
 			x.wrong = x.now()
 		}
+		x.guarded = nil
 	case ksync.ExportRepaired:
 		x.repairs += uint64(ev.Times)
 	case ksync.ExportFight:
@@ -74,6 +76,10 @@ func (x *Exported) Note(ev ksync.ExportEvent) {
 		x.overruns++
 	case ksync.ExportRefused:
 		x.refused++
+	case ksync.ExportGuarded:
+		if x.guarded = ev.Err; x.wrong.IsZero() {
+			x.wrong = x.now()
+		}
 	}
 }
 
@@ -88,7 +94,11 @@ func (x *Exported) Health() error {
 	if x.wrong.IsZero() || x.now().Sub(x.wrong) <= x.maxAge {
 		return nil
 	}
-	return fmt.Errorf("not as desired for %v, where %v is the limit: %s", x.now().Sub(x.wrong).Round(time.Millisecond), x.maxAge, lacking(&x.last))
+	why := lacking(&x.last)
+	if x.guarded != nil {
+		why = x.guarded.Error()
+	}
+	return fmt.Errorf("not as desired for %v, where %v is the limit: %s", x.now().Sub(x.wrong).Round(time.Millisecond), x.maxAge, why)
 }
 
 // lacking is what a report has that is not as desired, in a few words.

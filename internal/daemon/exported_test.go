@@ -30,6 +30,15 @@ func TestExportIsWellWhileAllIsAsDesired(t *testing.T) {
 	assert.ErrorContains(t, x.Health(), "not as desired for 1.001s, where 1s is the limit: 1 refused, 0 in the way, 0 without their link; such as add route 10.0.0.0/8: EINVAL: no good")
 	synced(ksync.ExportReport{})
 	assert.NoError(t, x.Health())
+	x.Note(ksync.ExportEvent{Kind: ksync.ExportRefused, Err: errors.New("a typo")})
+	now = now.Add(time.Hour)
+	assert.NoError(t, x.Health(), "what is in force is in the kernel")
+	x.Note(ksync.ExportEvent{Kind: ksync.ExportGuarded, Err: errors.New("too much")})
+	assert.NoError(t, x.Health())
+	now = now.Add(2 * time.Second)
+	assert.ErrorContains(t, x.Health(), "not as desired for 2s, where 1s is the limit: too much")
+	synced(ksync.ExportReport{})
+	assert.NoError(t, x.Health())
 }
 
 func TestExportIsCounted(t *testing.T) {
