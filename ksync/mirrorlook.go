@@ -114,9 +114,8 @@ func (m *Mirrored) look(ctx context.Context, d *doubts, tell func(fib.Difference
 	if err = m.lookByLinks(ctx, d); err != nil {
 		return err
 	}
-	// What was heard meanwhile is looked at by what follows, but for links.
-	d.add(&m.doubts)
-	m.doubts = doubts{everything: m.doubts.everything, links: d.links}
+	m.lookNow(d)
+	l := &lookTxn{m: m, d: d, tell: tell, open: map[fib.TablePrefix]openPrefix{}}
 	var st *fib.State
 	if d.surroundings {
 		if st, err = m.src.surroundings(ctx); err != nil {
@@ -125,8 +124,19 @@ func (m *Mirrored) look(ctx context.Context, d *doubts, tell func(fib.Difference
 		if err = m.src.complete(ctx, st, modesOpen(m.f.Snapshot())); err != nil {
 			return err
 		}
+		l.objects, l.announced = m.differs(m.f.Snapshot(), st)
+		if slices.ContainsFunc(l.objects, l.drifted) {
+			late, err := m.hearLate(ctx)
+			if err != nil {
+				return err
+			}
+			if late {
+				m.doubts.add(d)
+				return nil
+			}
+			m.lookNow(d)
+		}
 	}
-	l := &lookTxn{m: m, d: d, tell: tell, open: map[fib.TablePrefix]openPrefix{}}
 	res, err := m.f.Update(func(tx *fib.Txn) error { return l.do(ctx, tx, st) })
 	if errors.Is(err, errGiveUp) {
 		m.doubts.add(d)
@@ -151,6 +161,32 @@ func (m *Mirrored) look(ctx context.Context, d *doubts, tell func(fib.Difference
 	}
 	m.open = nil
 	return err
+}
+
+// lookNow moves to d what was heard since, but for links, whose routes were looked at.
+func (m *Mirrored) lookNow(d *doubts) {
+	d.add(&m.doubts)
+	m.doubts = doubts{everything: m.doubts.everything, links: d.links}
+}
+
+// hearLate applies the news of what a kernel has changed, but had not announced yet, and
+// reports whether they are of more than routes.
+func (m *Mirrored) hearLate(ctx context.Context) (bool, error) {
+	if err := m.src.finished(ctx); err != nil {
+		return false, err
+	}
+	if err := m.src.barrier(); err != nil {
+		return false, err
+	}
+	b, err := m.src.take()
+	if err != nil {
+		return false, err
+	}
+	w, err := touched(b)
+	if err != nil {
+		return false, err
+	}
+	return w.surroundings, m.applyBatch(b)
 }
 
 // modesOpen reports whether it is open if rules are walked: asking may tell.
@@ -191,7 +227,6 @@ type lookTxn struct {
 func (l *lookTxn) do(ctx context.Context, tx *fib.Txn, st *fib.State) error {
 	m := l.m
 	if st != nil {
-		l.objects, l.announced = m.differs(tx.Snapshot(), st)
 		if len(l.objects) > 0 || modesOpen(tx.Snapshot()) && st.Mode4|st.Mode6 != fib.ModeUnknown {
 			if err := tx.Reload(st); err != nil {
 				return errGiveUpOn(err)
