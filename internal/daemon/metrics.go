@@ -37,6 +37,7 @@ var (
 	descNeighs    = describe("neighbours", "Entries of the ARP and ND tables.")
 	descEvents    = describe("netlink_events_total", "Announcements of the kernel, by what they were about.", "group")
 	descOverruns  = describe("netlink_overruns_total", "Times that the kernel dropped announcements.")
+	descRoom      = describe("netlink_receive_buffer_bytes", "What the kernel keeps of announcements that are not read yet, and what was asked for.", "size")
 	descResyncs   = describe("resync_total", "Times that everything was compared anew, by reason.", "reason")
 	descLooks     = describe("looks_total", "Looks at what was in doubt.")
 	descFailures  = describe("look_failures_total", "Looks that failed and were repeated.")
@@ -56,7 +57,7 @@ var (
 
 func (m *mirrorMetrics) Describe(ch chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{
-		descRoutes, descRules, descNexthops, descLinks, descNeighs, descEvents, descOverruns, descResyncs, descLooks, descFailures,
+		descRoutes, descRules, descNexthops, descLinks, descNeighs, descEvents, descOverruns, descRoom, descResyncs, descLooks, descFailures,
 		descCommits, descDoubts, descLag, descAge, descHealthy, descDrift, descAudits, descMismatch, descAuditTime, descMemory, descGen, descBuild,
 	} {
 		ch <- d
@@ -91,6 +92,8 @@ func (m *mirrorMetrics) Collect(ch chan<- prometheus.Metric) {
 		counter(descResyncs, n, why)
 	}
 	counter(descOverruns, st.Overruns)
+	gauge(descRoom, float64(st.ReceiveBuffer), "granted")
+	gauge(descRoom, float64(st.BufferAsked), "asked")
 	counter(descLooks, st.Looks)
 	counter(descFailures, st.Failures)
 	counter(descCommits, st.Commits)

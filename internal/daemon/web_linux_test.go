@@ -92,7 +92,7 @@ func TestMetricsCountWhatTheKernelHas(t *testing.T) {
 	for _, line := range []string{
 		`fibula_routes{family="inet",protocol="4",table="main",type="unicast"} 2`, `fibula_routes{family="inet",protocol="3",table="main",type="unicast"} 1`,
 		`fibula_routes{family="inet",protocol="3",table="main",type="blackhole"} 1`, `fibula_routes{family="inet6",protocol="3",table="main",type="unicast"} 1`,
-		`fibula_rules{family="inet"} 4`, `fibula_rules{family="inet6"} 2`, "fibula_nexthops 2", `fibula_routes{family="inet",protocol="3",table="b�ro",type="blackhole"} 1`, "fibula_links 3", "fibula_netlink_overruns_total 0", `fibula_resync_total{reason="start"} 1`,
+		`fibula_rules{family="inet"} 4`, `fibula_rules{family="inet6"} 2`, "fibula_nexthops 2", `fibula_routes{family="inet",protocol="3",table="b�ro",type="blackhole"} 1`, "fibula_links 3", "fibula_netlink_overruns_total 0", `fibula_netlink_receive_buffer_bytes{size="granted"} 6.7108864e+07`, `fibula_resync_total{reason="start"} 1`,
 		"fibula_audits_total 1", `fibula_operations_total{object="route",op="add",result="EEXIST"} 3`, "fibula_audit_mismatch_total 0", "fibula_drift_total 0", "fibula_mirror_lockstep 1", `fibula_build_info{goversion="go1",platform="linux/none",version="v1.2"} 1`, `fibula_memory_bytes{class="heap"} `,
 		"fibula_mirror_age_seconds ", "fibula_mirror_lag_seconds ", "fibula_generation ",
 	} {
