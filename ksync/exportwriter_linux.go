@@ -24,15 +24,15 @@ const (
 	sendBuffer = 1 << 20
 )
 
-// writer sends operations to the kernel, many at a time. What it needs per operation is
-// in buffers that are used again.
+// writer sends operations to the kernel, many at a time, and makes the next requests while the
+// kernel works on those before. What it needs per operation is in buffers that are used again.
 type writer struct {
 	*conn
-	in      []byte
-	starts  []int // where in out each request of the batch begins
-	first   uint32
-	errs    []error // of the requests of a batch; nil entries succeeded
-	replied bool    // any entry of errs is set
+	in       []byte
+	filling  *requests
+	sent     *requests  // those before, or what is left of them
+	underway bool       // nothing is known of sent yet
+	answered chan error // by the goroutine that waits for the answers
 
 	count   func(OpResult, int)   // nil: nobody wants to know
 	refused func(*plan.Op, error) // hears of what a report tells; nil: nobody
@@ -42,6 +42,32 @@ type writer struct {
 
 	joining bool              // IPv6 legs have been appended of which it is open whether they came
 	lacking map[routeKey]bool // keys where one did not
+}
+
+// requests are sent in one system call.
+type requests struct {
+	out     []byte
+	starts  []int // where in out each begins
+	first   uint32
+	errs    []error // nil entries succeeded
+	replied bool    // any entry of errs is set
+}
+
+func newRequests() *requests {
+	return &requests{starts: make([]int, 0, writeBatch), errs: make([]error, writeBatch)}
+}
+
+func (b *requests) clear() { b.out, b.starts = b.out[:0], b.starts[:0] }
+
+func (b *requests) full() bool { return len(b.starts) == writeBatch || len(b.out) > writeBytes }
+
+// request is the i-th.
+func (b *requests) request(i int) []byte {
+	end := len(b.out)
+	if i+1 < len(b.starts) {
+		end = b.starts[i+1]
+	}
+	return b.out[b.starts[i]:end]
 }
 
 // retried is a failed request that may succeed after others.
@@ -56,16 +82,16 @@ const maxRetried = 10_000
 
 func newWriter(c *conn) *writer {
 	_ = unix.SetsockoptInt(c.fd, unix.SOL_SOCKET, unix.SO_SNDBUFFORCE, sendBuffer) // without, batches are smaller
-	return &writer{conn: c, in: make([]byte, datagram), starts: make([]int, 0, writeBatch), errs: make([]error, writeBatch)}
+	return &writer{conn: c, in: make([]byte, datagram), filling: newRequests(), sent: newRequests(), answered: make(chan error, 1)}
 }
 
 // do sends operations. Those that the kernel refuses are in the report; an error
 // means that nothing more can be sent.
-func (w *writer) do(ctx context.Context, ops iter.Seq[plan.Op], report *ExportReport, result func(plan.Op, error)) error {
+func (w *writer) do(ctx context.Context, ops iter.Seq[plan.Op], report *ExportReport, result func(plan.Op, error)) (err error) {
 	w.report, w.result, w.retry = report, result, w.retry[:0]
-	w.out, w.starts = w.out[:0], w.starts[:0]
+	w.filling.clear()
 	w.joining, w.lacking = false, nil
-	var err error
+	defer func() { err = errors.Join(err, w.settle()) }() // after an error
 	for op := range ops {
 		stays, joinErr := w.join(ctx, &op)
 		if stays {
@@ -77,8 +103,8 @@ func (w *writer) do(ctx context.Context, ops iter.Seq[plan.Op], report *ExportRe
 		if err != nil {
 			break
 		}
-		if len(w.starts) == writeBatch || len(w.out) > writeBytes {
-			if err = errors.Join(w.flush(), ctx.Err()); err != nil {
+		if w.filling.full() {
+			if err = errors.Join(w.handOver(), ctx.Err()); err != nil {
 				break
 			}
 		}
@@ -113,8 +139,9 @@ func (w *writer) join(ctx context.Context, op *plan.Op) (stays bool, err error) 
 // put appends one request.
 func (w *writer) put(op plan.Op) (err error) {
 	h := rtnl.Header{Flags: rtnl.NLM_F_REQUEST, Seq: w.nextSeq()}
-	if len(w.starts) == 0 {
-		w.first = h.Seq
+	b := w.filling
+	if len(b.starts) == 0 {
+		b.first = h.Seq
 	}
 	switch op.Verb {
 	case plan.Add:
@@ -133,59 +160,93 @@ func (w *writer) put(op plan.Op) (err error) {
 	if op.Verb == plan.Delete {
 		h.Type = types[op.Kind][1]
 	}
-	start := len(w.out)
+	start := len(b.out)
 	switch op.Kind {
 	case plan.Nexthop:
-		w.out, err = rtnl.AppendNexthop(w.out, h, op.Nexthop)
+		b.out, err = rtnl.AppendNexthop(b.out, h, op.Nexthop)
 	case plan.Route:
-		w.out, err = rtnl.AppendRoute(w.out, h, op.Route)
+		b.out, err = rtnl.AppendRoute(b.out, h, op.Route)
 	default:
 		q := rules.RequestOf(*op.Rule)
-		w.out, err = rtnl.AppendRule(w.out, h, &q)
+		b.out, err = rtnl.AppendRule(b.out, h, &q)
 	}
 	if err != nil { // no request can say this
 		w.seq--
 		w.fail(op, err)
 		return nil
 	}
-	w.starts = append(w.starts, start)
+	b.starts = append(b.starts, start)
 	return nil
 }
 
-// flush sends the batch, waits until the kernel has dealt with it and tells what became
-// of each request.
-func (w *writer) flush() error {
-	n := len(w.starts)
-	if n == 0 {
+// handOver has another goroutine send what is collected, when the requests before are done.
+func (w *writer) handOver() error {
+	if err := w.settle(); err != nil {
+		return err
+	}
+	b := w.filling
+	w.filling, w.sent, w.underway = w.sent, b, true
+	go func() { w.answered <- w.exchange(b) }()
+	return nil
+}
+
+// settle waits until the kernel has dealt with what was handed over, and tells what became of
+// each request.
+func (w *writer) settle() error {
+	if !w.underway {
 		return nil
 	}
-	rtnl.AddFlags(w.out[w.starts[n-1]:], rtnl.NLM_F_ACK)
-	if err := w.send(w.out); err != nil {
+	w.underway = false
+	if err := <-w.answered; err != nil {
+		w.sent.clear()
 		return err
 	}
-	if err := w.confirm(n); err != nil {
-		return err
-	}
-	if w.count != nil {
-		w.tell(n)
-	}
-	if w.replied || w.result != nil {
-		for i := range n {
-			w.conclude(w.request(i), w.errs[i])
-		}
-	} else {
-		w.report.Done += n
-	}
-	w.out, w.starts = w.out[:0], w.starts[:0]
+	w.done(w.sent)
 	return nil
 }
 
-// tell counts what became of the requests of a batch.
-func (w *writer) tell(n int) {
+// flush sends all that is left, and returns when the kernel has dealt with it.
+func (w *writer) flush() error {
+	if err := w.settle(); err != nil || len(w.filling.starts) == 0 {
+		return err
+	}
+	if err := w.exchange(w.filling); err != nil {
+		return err
+	}
+	w.done(w.filling)
+	return nil
+}
+
+// exchange sends requests and reads what the kernel says to them.
+func (w *writer) exchange(b *requests) error {
+	rtnl.AddFlags(b.out[b.starts[len(b.starts)-1]:], rtnl.NLM_F_ACK)
+	if err := w.send(b.out); err != nil {
+		return err
+	}
+	return w.confirm(b)
+}
+
+// done notes what became of requests.
+func (w *writer) done(b *requests) {
+	if w.count != nil {
+		w.tell(b)
+	}
+	if b.replied || w.result != nil {
+		for i := range b.starts {
+			w.conclude(b.request(i), b.errs[i])
+		}
+	} else {
+		w.report.Done += len(b.starts)
+	}
+	b.clear()
+}
+
+// tell counts what became of requests.
+func (w *writer) tell(b *requests) {
 	var done [plan.Delete + 1][plan.Rule + 1]int
-	for i := range n {
-		v, k := verbOf(w.request(i))
-		if err := w.errs[i]; err != nil {
+	for i := range b.starts {
+		v, k := verbOf(b.request(i))
+		if err := b.errs[i]; err != nil {
 			w.count(OpResult{v, k, errnoOf(err)}, 1)
 			continue
 		}
@@ -207,21 +268,13 @@ func errnoOf(err error) fib.Errno {
 	return fib.EINVAL
 }
 
-// request is the i-th request of the batch.
-func (w *writer) request(i int) []byte {
-	end := len(w.out)
-	if i+1 < len(w.starts) {
-		end = w.starts[i+1]
-	}
-	return w.out[w.starts[i]:end]
-}
-
-// confirm reads the answers to a batch: an error for each request that failed, and the
+// confirm reads the answers to requests: an error for each that failed, and the
 // confirmation of the last.
-func (w *writer) confirm(n int) error {
-	if w.replied {
-		clear(w.errs)
-		w.replied = false
+func (w *writer) confirm(of *requests) error {
+	n := len(of.starts)
+	if of.replied {
+		clear(of.errs)
+		of.replied = false
 	}
 	for {
 		b, err := w.recv(w.in)
@@ -233,12 +286,12 @@ func (w *writer) confirm(n int) error {
 			if m, b, err = rtnl.Next(b); err != nil {
 				return err
 			}
-			i := m.Seq - w.first
+			i := m.Seq - of.first
 			if m.Type != rtnl.NLMSG_ERROR || m.Port != w.port || i >= uint32(n) {
 				continue
 			}
 			if err := refusal(m); err != nil {
-				w.errs[i], w.replied = err, true
+				of.errs[i], of.replied = err, true
 			}
 			if i == uint32(n-1) {
 				return nil
@@ -331,12 +384,13 @@ func (w *writer) again(ctx context.Context) error {
 		w.retry = nil
 		for left := failed; len(left) > 0; {
 			n := min(len(left), writeBatch)
-			w.first = w.seq + 1
+			b := w.filling
+			b.first = w.seq + 1
 			for _, f := range left[:n] {
-				start := len(w.out)
-				w.starts = append(w.starts, start)
-				w.out = append(w.out, f.request...)
-				rtnl.SetSeq(w.out[start:], w.nextSeq())
+				start := len(b.out)
+				b.starts = append(b.starts, start)
+				b.out = append(b.out, f.request...)
+				rtnl.SetSeq(b.out[start:], w.nextSeq())
 			}
 			left = left[n:]
 			if err := errors.Join(w.flush(), ctx.Err()); err != nil {
