@@ -146,11 +146,32 @@ func (x *exporting) leave(ctx context.Context) error {
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), withdrawTime)
 	defer cancel()
+	if err := x.withdrawKnown(ctx); err != nil {
+		return err
+	}
 	r, err := x.Withdraw(ctx)
 	if err == nil && r.Failed > 0 {
 		err = fmt.Errorf("%d objects could not be withdrawn, such as: %v", r.Failed, r.Failures[0])
 	}
 	return err
+}
+
+// withdrawKnown deletes what is known to be there without a look at the tables, which leaves
+// little of them to [Exporter.Withdraw].
+func (x *exporting) withdrawKnown(ctx context.Context) error {
+	if !x.certain || x.desired == nil {
+		return nil
+	}
+	actual, err := x.look(ctx)
+	if err != nil {
+		return x.later(err)
+	}
+	actual.Complete = x.alone
+	p, ok, err := plan.Withdraw(plan.Known{Desired: x.desired, Absent: x.absent()}, *actual)
+	if err != nil || !ok {
+		return nil // which a whole comparison tells better
+	}
+	return x.w.do(ctx, p.Ops(), new(ExportReport), x.opt.Result)
 }
 
 func (x *exporting) reload() error {

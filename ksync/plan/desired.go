@@ -19,18 +19,16 @@ type Desired struct {
 	only scope // if not nil, nothing but these prefixes is gone through
 }
 
-// each calls fn for each wanted route of a table with its number, normalized.
+// each calls fn for each wanted route of a table, normalized, with its number among all of the
+// snapshot.
 func (d *Desired) each(f fib.Family, t fib.TableID, fn func(int, *fib.Route) bool) {
 	if d.Routes == nil || !d.Owner.HasFamily(f) {
 		return
 	}
 	i := 0
 	one := func(r *fib.Route) bool {
-		if !d.edit(r) {
-			return true
-		}
 		i++
-		return fn(i-1, r)
+		return !d.edit(r) || fn(i-1, r)
 	}
 	if d.only == nil {
 		d.Routes.EachRoute(f, t, one)
@@ -43,6 +41,24 @@ func (d *Desired) each(f fib.Family, t fib.TableID, fn func(int, *fib.Route) boo
 			}
 		}
 	}
+}
+
+// spread is how far apart in a table two routes are that come, or go, one after the other: one address
+// after the other, a kernel would resize the nodes of its trie again and again. What takes it the least work
+// was measured with the internet's table: half of that for additions, a third for deletions.
+const (
+	spreadIn  = 8
+	spreadOut = 16
+)
+
+// eachSpread is each for the routes of which some says so by number, not in order if they are many.
+func (d *Desired) eachSpread(f fib.Family, t fib.TableID, many bool, some func(int) bool, fn func(int, *fib.Route) bool) {
+	one := func(n int, r *fib.Route) bool { return !some(n) || !d.edit(r) || fn(n, r) }
+	if many && d.only == nil && f == fib.Inet {
+		d.Routes.EachRouteSpread(t, spreadIn, some, one)
+		return
+	}
+	d.each(f, t, func(n int, r *fib.Route) bool { return !some(n) || fn(n, r) })
 }
 
 // edit makes r what is wanted, unless it is not.

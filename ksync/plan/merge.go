@@ -76,9 +76,9 @@ func (p *Plan) merge(f fib.Family, t fib.TableID, actual iter.Seq2[*fib.Route, e
 			if err := flush(); err != nil {
 				return err
 			}
-			have.reset(r.Dst, 0)
+			have.reset(r.Dst)
 		}
-		have.add(r, own)
+		have.have(r, own)
 	}
 	if err := flush(); err != nil {
 		return err

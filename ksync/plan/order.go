@@ -10,17 +10,17 @@ import (
 
 // group holds the routes under one prefix. Its memory is used again.
 type group struct {
-	dst    netip.Prefix
-	first  int // number of the first route in the order of the snapshot
-	routes []fib.Route
-	own    []bool // of an actual group: which are ours
+	dst     netip.Prefix
+	routes  []fib.Route
+	numbers []int  // of a wanted group: those of the routes
+	own     []bool // of an actual group: which are ours
 }
 
-func (g *group) reset(dst netip.Prefix, first int) {
-	g.dst, g.first, g.routes, g.own = dst, first, g.routes[:0], g.own[:0]
+func (g *group) reset(dst netip.Prefix) {
+	g.dst, g.routes, g.numbers, g.own = dst, g.routes[:0], g.numbers[:0], g.own[:0]
 }
 
-func (g *group) add(r *fib.Route, own bool) {
+func (g *group) add(r *fib.Route) {
 	if len(g.routes) < cap(g.routes) {
 		g.routes = g.routes[:len(g.routes)+1]
 	} else {
@@ -30,6 +30,15 @@ func (g *group) add(r *fib.Route, own bool) {
 	legs := to.Nexthops[:0]
 	*to = *r
 	to.Nexthops = append(legs, r.Nexthops...)
+}
+
+func (g *group) want(r *fib.Route, number int) {
+	g.add(r)
+	g.numbers = append(g.numbers, number)
+}
+
+func (g *group) have(r *fib.Route, own bool) {
+	g.add(r)
 	g.own = append(g.own, own)
 }
 
@@ -94,9 +103,9 @@ func (d *Desired) inDumpOrder(f fib.Family, t fib.TableID, count *int) iter.Seq[
 		}
 		*count = 0
 		d.each(f, t, func(i int, r *fib.Route) bool {
-			*count = i + 1
+			*count++
 			if n := len(stack); n > 0 && stack[n-1].dst == r.Dst {
-				stack[n-1].add(r, true)
+				stack[n-1].want(r, i)
 				return true
 			}
 			for n := len(stack); n > 0 && !after(stack[n-1].dst, r.Dst); n-- {
@@ -107,8 +116,8 @@ func (d *Desired) inDumpOrder(f fib.Family, t fib.TableID, count *int) iter.Seq[
 				return false
 			}
 			g := k.get()
-			g.reset(r.Dst, i)
-			g.add(r, true)
+			g.reset(r.Dst)
+			g.want(r, i)
 			stack = append(stack, g)
 			return true
 		})

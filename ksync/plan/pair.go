@@ -10,9 +10,8 @@ import (
 func (p *Plan) pair(tp *tablePlan, want, have *group) {
 	c := &p.Counts[Route]
 	if want != nil {
-		for len(tp.marks) < want.first+len(want.routes) {
-			tp.marks = append(tp.marks, 0)
-		}
+		last := want.numbers[len(want.numbers)-1]
+		tp.marks = append(tp.marks, make([]mark, max(last+1-len(tp.marks), 0))...)
 	}
 	if have != nil {
 		for _, own := range have.own {
@@ -23,14 +22,14 @@ func (p *Plan) pair(tp *tablePlan, want, have *group) {
 	}
 	switch {
 	case have == nil && len(want.routes) == 1:
-		p.enter(tp, want.first, &want.routes[0], Add, nil)
+		p.enter(tp, want.numbers[0], &want.routes[0], Add, nil)
 		return
 	case want != nil && have != nil && len(want.routes) == 1 && len(have.routes) == 1 && have.own[0] && keyOf(&want.routes[0]) == keyOf(&have.routes[0]):
-		p.change(tp, want.first, &want.routes[0], &have.routes[0])
+		p.change(tp, want.numbers[0], &want.routes[0], &have.routes[0])
 		return
 	case want == nil && len(have.routes) == 1:
 		if have.own[0] {
-			p.leave(tp, &have.routes[0], false)
+			p.leave(tp, &have.routes[0], alone)
 		}
 		return
 	}
@@ -59,7 +58,7 @@ func (p *Plan) pairKeys(tp *tablePlan, want, have *group) {
 		var wants, numbers []int
 		for i := range want.routes {
 			if keyOf(&want.routes[i]) == k {
-				wants, numbers = append(wants, i), append(numbers, want.first+i)
+				wants, numbers = append(wants, i), append(numbers, want.numbers[i])
 			}
 		}
 		var ours []*fib.Route
@@ -103,8 +102,12 @@ func (p *Plan) pairKey(tp *tablePlan, numbers []int, want, have []*fib.Route, fo
 			p.enter(tp, numbers[i], r, v, nil)
 		}
 	case len(want) == 0:
+		with := keyed
+		if len(have) > 1 {
+			with = closer
+		}
 		for _, r := range have {
-			p.leave(tp, r, len(have) > 1)
+			p.leave(tp, r, with)
 		}
 	case len(want) == 1 && len(have) == 1:
 		p.change(tp, numbers[0], want[0], have[0])
@@ -210,8 +213,17 @@ func (p *Plan) enter(tp *tablePlan, number int, r *fib.Route, v Verb, old *fib.R
 	tp.marks[number] = markOf(v, ph)
 }
 
+// company says which other routes of ours there are that a request to delete one might hit.
+type company int
+
+const (
+	alone  company = iota // under the prefix none, and none will come
+	keyed                 // none of the same key
+	closer                // some of the same key
+)
+
 // leave decides when a route of ours goes.
-func (p *Plan) leave(tp *tablePlan, r *fib.Route, exact bool) {
+func (p *Plan) leave(tp *tablePlan, r *fib.Route, with company) {
 	p.Counts[Route].Deleted++
 	ph := goneLate
 	switch classOf(r, p.blackholes) {
@@ -238,7 +250,7 @@ func (p *Plan) leave(tp *tablePlan, r *fib.Route, exact bool) {
 		}
 	}
 	// Priority 0 in a request for IPv4 is any, and a source prefix has no room.
-	if exact || r.Src.IsValid() || tp.fam == fib.Inet && r.Priority == 0 {
+	if with == closer || r.Src.IsValid() || tp.fam == fib.Inet && r.Priority == 0 && with != alone {
 		tp.exact = append(tp.exact, exactly(r))
 		g.exact = uint32(len(tp.exact))
 	}

@@ -40,8 +40,8 @@ type Plan struct {
 type tablePlan struct {
 	fam     fib.Family
 	id      fib.TableID
-	marks   []mark // by number of the wanted route
-	has     [nPhases]bool
+	marks   []mark       // by number of the wanted route
+	has     [nPhases]int // how many
 	gone    []gone
 	exact   []fib.Route // that a key alone does not tell; gone.exact names one
 	legs    []goneLeg   // of IPv6 routes that go
@@ -143,11 +143,11 @@ func (p *Plan) planTable(f fib.Family, t fib.TableID, actual *Actual) error {
 	}
 	for _, m := range tp.marks {
 		if m != 0 {
-			tp.has[m.phase()] = true
+			tp.has[m.phase()]++
 		}
 	}
 	for i := range tp.gone {
-		tp.has[tp.gone[i].phase] = true
+		tp.has[tp.gone[i].phase]++
 	}
 	p.tables = append(p.tables, tp)
 	return nil
@@ -194,13 +194,12 @@ func (p *Plan) routes(ph phase, yield func(Op) bool) bool {
 	on := true
 	for i := range p.tables {
 		t := &p.tables[i]
-		if !t.has[ph] {
+		if t.has[ph] == 0 {
 			continue
 		}
-		p.want.each(t.fam, t.id, func(n int, r *fib.Route) bool {
-			if n < len(t.marks) && t.marks[n] != 0 && t.marks[n].phase() == ph {
-				on = yield(Op{Verb: t.marks[n].verb(), Kind: Route, Route: r})
-			}
+		due := func(n int) bool { return n < len(t.marks) && t.marks[n] != 0 && t.marks[n].phase() == ph }
+		p.want.eachSpread(t.fam, t.id, t.has[ph] >= manyRoutes, due, func(n int, r *fib.Route) bool {
+			on = yield(Op{Verb: t.marks[n].verb(), Kind: Route, Route: r})
 			return on
 		})
 		if !on {
@@ -210,9 +209,8 @@ func (p *Plan) routes(ph phase, yield func(Op) bool) bool {
 	return true
 }
 
-// spread is how far apart in a table two routes are that are deleted one after the other: one address after the
-// other, a kernel would resize the nodes of its trie again and again, at three times the cost.
-const spread = 64
+// manyRoutes are worth the memory that it takes to enter them spread over the table.
+const manyRoutes = 1000
 
 // deletions yields the routes that go in a phase.
 func (p *Plan) deletions(ph phase, yield func(Op) bool) bool {
@@ -220,11 +218,11 @@ func (p *Plan) deletions(ph phase, yield func(Op) bool) bool {
 	var legs []fib.Nexthop
 	for i := range p.tables {
 		t := &p.tables[i]
-		if !t.has[ph] {
+		if t.has[ph] == 0 {
 			continue
 		}
 		for n := range t.gone {
-			g := &t.gone[spreadOut(n, len(t.gone))]
+			g := &t.gone[spread(n, len(t.gone), spreadOut)]
 			if g.phase != ph {
 				continue
 			}
@@ -245,15 +243,15 @@ func (p *Plan) deletions(ph phase, yield func(Op) bool) bool {
 	return true
 }
 
-// spreadOut is the n-th of the numbers below of, when each spread-th comes first, then those behind them.
-func spreadOut(n, of int) int {
-	long := (of + spread - 1) / spread // of the first rounds
-	full := of % spread                // rounds that long
+// spread is the n-th of the numbers below of, when each step-th comes first, then those behind them.
+func spread(n, of, step int) int {
+	long := (of + step - 1) / step // of the first rounds
+	full := of % step              // rounds that long
 	if full == 0 || n < full*long {
-		return n%long*spread + n/long
+		return n%long*step + n/long
 	}
 	n -= full * long
-	return n%(long-1)*spread + n/(long-1) + full
+	return n%(long-1)*step + n/(long-1) + full
 }
 
 // keyOf is the key of a route that goes.

@@ -74,11 +74,35 @@ func Step(src *Source, known Known) (p *Plan, d Desired, missing Missing, ok boo
 	return p, d, missing, true, nil
 }
 
+// Withdraw is the plan to delete the rules and routes of what a kernel is known to have, of
+// which only rules and objects were looked at. The objects stay: others' routes may use them by now. False: it takes
+// a comparison with all that is there.
+func Withdraw(known Known, rest Actual) (p *Plan, ok bool, err error) {
+	d := Desired{Owner: known.Desired.Owner}
+	for i := range rest.Nexthops {
+		if d.Owner.OwnsNexthop(&rest.Nexthops[i]) {
+			d.Nexthops = append(d.Nexthops, rest.Nexthops[i])
+		}
+	}
+	rest.Routes = known.Desired.asActual(known.Absent)
+	p, err = New(d, rest)
+	return p, err == nil && !p.NeedsComplete && p.Counts[Nexthop].Changes() == 0, err
+}
+
 // asActual are the wanted routes as a kernel would have them.
 func (d *Desired) asActual(absent func(*fib.Route) bool) func(fib.Family, fib.TableID) iter.Seq2[*fib.Route, error] {
 	return func(f fib.Family, t fib.TableID) iter.Seq2[*fib.Route, error] {
 		return func(yield func(*fib.Route, error) bool) {
-			d.each(f, t, func(_ int, r *fib.Route) bool { return absent != nil && absent(r) || yield(r, nil) })
+			count := 0
+			for groups := range d.inDumpOrder(f, t, &count) {
+				for _, g := range groups {
+					for i := range g.routes {
+						if r := &g.routes[i]; (absent == nil || !absent(r)) && !yield(r, nil) {
+							return
+						}
+					}
+				}
+			}
 		}
 	}
 }
