@@ -47,6 +47,26 @@ func (c *Config) prefixes(full int) []netip.Prefix {
 	return all
 }
 
+// samples are some prefixes from the first to the last, so that who works in order has not met
+// all of them before its end. None has the address of a longer one, which would hide it.
+func samples(all []netip.Prefix, n int) (out []netip.Prefix) {
+	at := make(map[netip.Addr]int, len(all))
+	for _, p := range all {
+		at[p.Addr()]++
+	}
+	alone := make([]netip.Prefix, 0, len(all))
+	for _, p := range all {
+		if at[p.Addr()] == 1 {
+			alone = append(alone, p)
+		}
+	}
+	n = min(n, len(alone))
+	for i := range n {
+		out = append(out, alone[i*(len(alone)-1)/max(n-1, 1)])
+	}
+	return out
+}
+
 // spare is for prefixes that are left out.
 const spare = 1000
 

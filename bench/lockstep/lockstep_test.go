@@ -37,6 +37,25 @@ func TestRealTableIsFilledUp(t *testing.T) {
 	assert.Len(t, tables.Of("", "", all).V4, full, "distinct")
 }
 
+// A daemon that takes routes in the order in which it is told of them must not have all samples after a
+// thousandth of the way.
+func TestSamplesReachFromTheFirstToTheLast(t *testing.T) {
+	var all []netip.Prefix
+	for i := range 5000 {
+		all = append(all, netip.PrefixFrom(netip.AddrFrom4([4]byte{20, byte(i >> 8), byte(i), 0}), 24))
+	}
+	all = append(all, netip.MustParsePrefix("20.0.7.0/25"), netip.MustParsePrefix("20.0.0.0/16"))
+	got := samples(all, 100)
+	require.Len(t, got, 100)
+	assert.Equal(t, all[1], got[0], "the first, with 20.0.0.0/16, has no address of its own")
+	assert.Equal(t, all[4999], got[99])
+	assert.Len(t, slices.Compact(slices.Clone(got)), 100, "distinct")
+	assert.InDelta(t, 2500, slices.Index(all, got[50]), 50)
+	assert.NotContains(t, samples(all, 6000), netip.MustParsePrefix("20.0.7.0/25"))
+	assert.Len(t, samples(all[:1], 100), 1)
+	assert.Empty(t, samples(nil, 100))
+}
+
 func TestRecorderKeepsOrderAndRuns(t *testing.T) {
 	r := recorder{n: 7}
 	r.add(Fibula, Start, Seconds, 2)

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"net/netip"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -85,14 +84,8 @@ func (b *run) sampler() (*sampler, error) {
 		return nil, err
 	}
 	s := &sampler{q: q}
-	at := make(map[netip.Addr]int, len(b.all))
-	for _, p := range b.all {
-		at[p.Addr()]++
-	}
-	for _, p := range b.all {
-		if at[p.Addr()] == 1 && len(s.flows) < spotCheck { // no longer one hides it
-			s.flows, s.bits = append(s.flows, fib.Flow{Dst: p.Addr()}), append(s.bits, p.Bits())
-		}
+	for _, p := range samples(b.all, spotCheck) {
+		s.flows, s.bits = append(s.flows, fib.Flow{Dst: p.Addr()}), append(s.bits, p.Bits())
 	}
 	return s, nil
 }
