@@ -55,14 +55,21 @@ func (k *objectKey) String() string {
 type heard struct {
 	port    uint32
 	deleted bool
-	flags   uint16    // of an addition
-	route   fib.Route // of an addition
-	several bool      // more happened than one event tells
+	flags   uint16     // of an addition
+	route   *fib.Route // of an addition
+	several bool       // more happened than one event tells
+}
+
+// told is one thing that others did.
+type told struct {
+	key routeKey
+	heard
 }
 
 // foreignNews is what was heard since it was last taken.
 type foreignNews struct {
 	routes map[routeKey]heard
+	list   []told // what is not in routes yet, in order
 	// more is what a look at rules and nexthops tells; all what a whole comparison does.
 	more, all bool
 	overflow  bool
@@ -118,8 +125,9 @@ func (l *listener) close() {
 func (l *listener) run() {
 	defer close(l.done)
 	defer l.sub.close()
+	var list []told
 	for {
-		var batch foreignNews
+		batch := foreignNews{list: list[:0]}
 		_, err := l.sub.read(-1, func(m rtnl.Message) error { l.hear(&batch, m); return nil })
 		switch {
 		case errors.Is(err, errLost):
@@ -131,6 +139,7 @@ func (l *listener) run() {
 		l.news.merge(&batch)
 		some := !l.news.empty()
 		l.mu.Unlock()
+		list = batch.list
 		if some {
 			select {
 			case l.wake <- struct{}{}:
@@ -151,12 +160,8 @@ func (n *foreignNews) merge(b *foreignNews) {
 	for id := range b.lent {
 		n.lend(id)
 	}
-	if n.routes == nil {
-		n.routes = b.routes
-		return
-	}
-	for k, h := range b.routes {
-		n.note(k, h)
+	for i := range b.list {
+		n.note(b.list[i].key, b.list[i].heard)
 	}
 }
 
@@ -255,11 +260,11 @@ func (l *listener) route(n *foreignNews, m rtnl.Message) {
 	if !ours && (m.Type != rtnl.RTM_NEWROUTE || m.Flags&rtnl.NLM_F_REPLACE == 0) {
 		return
 	}
-	h := heard{port: m.Port, deleted: m.Type == rtnl.RTM_DELROUTE, flags: m.Flags}
+	h := told{keyOfRoute(&r), heard{port: m.Port, deleted: m.Type == rtnl.RTM_DELROUTE, flags: m.Flags}}
 	if !h.deleted {
-		h.route = r
+		h.route = &r
 	}
-	n.note(keyOfRoute(&r), h)
+	n.list = append(n.list, h)
 }
 
 // writerOf guesses who has a port.

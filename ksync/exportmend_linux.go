@@ -1,9 +1,12 @@
 package ksync
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"iter"
+	"maps"
+	"slices"
 
 	"github.com/fibula-net/fibula/fib"
 	"github.com/fibula-net/fibula/internal/rtnl"
@@ -82,9 +85,16 @@ func (x *exporting) mend(ctx context.Context, lost map[routeKey]heard) error {
 	return x.mended(&r, err)
 }
 
+// compareKeys orders routes so that their places in a table, ours and the kernel's, are near each other.
+func compareKeys(a, b routeKey) int {
+	return cmp.Or(cmp.Compare(a.table, b.table), a.dst.Addr().Compare(b.dst.Addr()), cmp.Compare(a.dst.Bits(), b.dst.Bits()), a.src.Compare(b.src),
+		cmp.Compare(a.tos, b.tos), cmp.Compare(a.priority, b.priority))
+}
+
 func (x *exporting) repairs(lost map[routeKey]heard) iter.Seq[plan.Op] {
 	return func(yield func(plan.Op) bool) {
-		for k, h := range lost {
+		for _, k := range slices.SortedFunc(maps.Keys(lost), compareKeys) {
+			h := lost[k]
 			wants := x.desired.At(k.route())
 			op, ok := x.repair(wants, &h)
 			switch {
@@ -117,9 +127,9 @@ func (x *exporting) repair(wants []fib.Route, h *heard) (op plan.Op, ok bool) {
 			return op, false
 		}
 		op.Verb, op.Route = plan.Add, &wants[0]
-	case len(wants) == 1 && plan.SameRoute(&h.route, &wants[0]) && !h.several:
+	case len(wants) == 1 && plan.SameRoute(h.route, &wants[0]) && !h.several:
 		return op, false
-	case h.route.Protocol == x.opt.Owner.Protocol && len(wants) == 1 && alone && !h.several:
+	case len(wants) == 1 && h.route.Protocol == x.opt.Owner.Protocol && alone && !h.several:
 		op.Verb, op.Route = plan.Replace, &wants[0]
 	default: // several under one key, another's in place of ours, or too many
 		x.all = true

@@ -80,7 +80,7 @@ func TestWhatWasRefusedIsThereWhenHeardOf(t *testing.T) {
 	ns.IP("route replace 20.0.3.0/24 via 10.0.0.9 dev d0 table 100 proto 99")
 	r := routeVia("20.0.3.0/24", "10.0.0.9", d0)
 	r.Protocol = 99
-	x.hears(foreignNews{routes: map[routeKey]heard{keyAt("20.0.3.0/24"): {flags: rtnl.NLM_F_CREATE | rtnl.NLM_F_REPLACE, route: r}}})
+	x.hears(foreignNews{routes: map[routeKey]heard{keyAt("20.0.3.0/24"): {flags: rtnl.NLM_F_CREATE | rtnl.NLM_F_REPLACE, route: &r}}})
 	assert.True(t, x.last.InSync(), "%+v", x.last)
 	x.edit(tellGone(routeVia("20.0.3.0/24", "10.0.0.9", d0)))
 	assert.Equal(t, 9, countOf(ns, "route show table 100"))
