@@ -41,7 +41,11 @@ func (x *exporting) objects(ctx context.Context, port uint32) error {
 		if op.Verb == plan.Delete {
 			return !x.prunes()
 		}
-		return !x.note(keyOfOp(op), port)
+		k := keyOfOp(op)
+		if x.refusals.objects[k] != nil { // nobody took it away; it is tried again in its time
+			return true
+		}
+		return !x.note(k, port)
 	}
 	err = x.w.do(ctx, skipping(p.Ops(), skip), &r, x.opt.Result)
 	return x.mended(&r, err)

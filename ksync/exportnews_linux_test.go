@@ -11,6 +11,8 @@ import (
 	"github.com/fibula-net/fibula/fib"
 	"github.com/fibula-net/fibula/internal/netnstest"
 	"github.com/fibula-net/fibula/internal/rtnl"
+	"github.com/fibula-net/fibula/ksync/plan"
+	"github.com/fibula-net/fibula/rules"
 )
 
 // stepwise is an export whose news a test brings, and of which it takes each step.
@@ -184,4 +186,94 @@ func TestAKeyOfWhichTheFirstWasRefused(t *testing.T) {
 	x.want, x.fresh = f.Snapshot(), true
 	x.hears(foreignNews{})
 	assert.Equal(t, 5, countOf(ns, "route show table 100"))
+}
+
+// A rule that the kernel refuses is missed whenever rules are compared, but nobody took it away.
+func TestARefusedRuleIsNoFight(t *testing.T) {
+	t.Parallel()
+	ns, _ := exportNS(t)
+	f := fib.New(fib.Config{})
+	_, err := f.Update(func(tx *fib.Txn) error {
+		return tx.Load(&fib.State{Rules: []rules.Rule{{Family: fib.Inet, Priority: 1000, Action: rules.ActLookup, Table: 100},
+			{Family: fib.Inet, Priority: 1500, Action: rules.ActGoto, Goto: 1200}}}) // backwards
+	})
+	require.NoError(t, err)
+	x := exportStepwise(t, ns, f)
+	require.Equal(t, 1, x.last.Failed, "%+v", x.last)
+	var kinds []ExportEventKind
+	x.opt.Event = func(e ExportEvent) { kinds = append(kinds, e.Kind) }
+	for range 2 * fightTimes {
+		x.hears(foreignNews{more: true, port: 7})
+	}
+	assert.NotContains(t, kinds, ExportFight)
+	assert.True(t, x.certain)
+	ns.IP("rule del pref 1000")
+	x.hears(foreignNews{more: true, port: 7})
+	assert.Contains(t, ns.IP("rule show"), "1000:", "what was taken away comes back")
+	assert.Contains(t, kinds, ExportRepaired)
+}
+
+// A change of a route that the kernel refuses makes the next change of another cost no comparison of all.
+func TestARefusedReplacementLeavesStepsPossible(t *testing.T) {
+	t.Parallel()
+	ns, d0 := exportNS(t)
+	x := exportStepwise(t, ns, loadable(t, 10, fib.Nexthop{Link: d0, Gateway: addr("10.0.0.9"), Weight: 1}))
+	x.edit(tellRoute(routeVia("20.0.3.0/24", "10.0.0.255", d0))) // a broadcast address
+	require.Equal(t, 1, x.last.Failed)
+	x.edit(tellRoute(routeVia("20.0.4.0/24", "10.0.0.8", d0)))
+	assert.False(t, x.last.Whole, "%+v", x.last)
+	assert.Equal(t, 1, x.last.Failed)
+	assert.Contains(t, ns.IP("route show table 100"), "20.0.4.0/24 via 10.0.0.8")
+	assert.Contains(t, ns.IP("route show table 100"), "20.0.3.0/24 via 10.0.0.9")
+	x.edit(tellRoute(routeVia("20.0.3.0/24", "10.0.0.7", d0))) // of which it is not known what is there
+	assert.True(t, x.last.InSync(), "%+v", x.last)
+	assert.Contains(t, ns.IP("route show table 100"), "20.0.3.0/24 via 10.0.0.7")
+	x.edit(tellRoute(routeVia("20.0.3.0/24", "10.0.0.255", d0)))
+	x.edit(tellGone(routeVia("20.0.3.0/24", "10.0.0.255", d0)))
+	assert.Equal(t, 9, countOf(ns, "route show table 100"))
+}
+
+// A deletion may be heard of a key of which two routes are wanted.
+func TestADeletionUnderAKeyOfTwo(t *testing.T) {
+	t.Parallel()
+	ns, d0 := exportNS(t)
+	f := loadable(t, 5, fib.Nexthop{Link: d0, Gateway: addr("10.0.0.9"), Weight: 1})
+	a, b := routeVia("30.0.0.0/24", "10.0.0.7", d0), routeVia("30.0.0.0/24", "10.0.0.8", d0)
+	_, err := f.Update(func(tx *fib.Txn) error {
+		_, err := tx.TellRoute(&a, fib.OpReplace)
+		if err == nil {
+			_, err = tx.TellRoute(&b, fib.OpAppend)
+		}
+		return err
+	})
+	require.NoError(t, err)
+	x := exportStepwise(t, ns, f)
+	require.Equal(t, 7, countOf(ns, "route show table 100"))
+	ns.IP("route del 30.0.0.0/24 via 10.0.0.8 table 100")
+	x.hears(foreignNews{routes: map[routeKey]heard{keyAt("30.0.0.0/24"): {deleted: true}}})
+	assert.Equal(t, 7, countOf(ns, "route show table 100"))
+}
+
+// An end deletes what is known to be there and what came since, and nothing of others.
+func TestAnEndDeletesWhatIsKnownAndWhatIsNot(t *testing.T) {
+	t.Parallel()
+	ns, d0 := exportNS(t)
+	ns.Batch("route add 20.0.1.0/24 via 10.0.0.7 dev d0 table 100 metric 5 proto static", "route add 30.0.0.0/24 dev d0 table 100 proto static")
+	x := exportStepwise(t, ns, loadable(t, 2000, fib.Nexthop{Link: d0, Gateway: addr("10.0.0.9"), Weight: 1}))
+	require.True(t, x.certain)
+	deleted := 0
+	x.opt.Result = func(op plan.Op, err error) {
+		if op.Verb == plan.Delete && err == nil {
+			deleted++
+		}
+	}
+	require.NoError(t, x.withdrawKnown(t.Context()))
+	assert.Equal(t, 2000, deleted)
+	assert.Equal(t, 2, countOf(ns, "route show table 100"))
+	require.NoError(t, x.everything(t.Context()))
+	// What nothing was heard of: ours that came, another's in place of ours.
+	ns.Batch("route add 40.0.0.0/24 dev d0 table 100 proto 99", "route del 20.0.2.0/24 table 100", "route add 20.0.2.0/24 dev d0 table 100 proto static")
+	require.NoError(t, x.leave(t.Context()))
+	assert.Equal(t, 3, countOf(ns, "route show table 100 proto static"))
+	assert.Zero(t, countOf(ns, "route show table 100 proto 99"))
 }

@@ -152,16 +152,34 @@ func (f *refusals) settle() {
 	}
 }
 
-// absent counts the routes that are not there, if that is all that refusals of routes mean.
+// absent counts the routes that are not there, if refusals of routes mean that, or that what was to be
+// changed is as it was, and no more.
 func (f *refusals) absent() (n int, only bool) {
 	only = !f.more
 	for _, x := range f.objects {
 		if x.kind == plan.Route {
-			n++
-			only = only && x.verb == plan.Add && !x.beset
+			if x.verb == plan.Add {
+				n++
+			}
+			only = only && x.verb != plan.Delete && !x.beset
 		}
 	}
 	return n, only
+}
+
+// unlike reports whether a key was changed in vain of whose prefix other routes are wanted now: what
+// is there is not known.
+func (x *exporting) unlike() bool {
+	for k, f := range x.refusals.objects {
+		if k.name != "" || f.verb == plan.Add {
+			continue
+		}
+		before, now := x.desired.Routes.RoutesAt(k.route.table, k.route.dst), x.want.RoutesAt(k.route.table, k.route.dst)
+		if !slices.EqualFunc(before, now, func(a, b fib.Route) bool { return plan.SameRoute(&a, &b) }) {
+			return true
+		}
+	}
+	return false
 }
 
 // standing adds to a report what is still refused and was not tried.

@@ -16,7 +16,7 @@ import (
 // step makes the kernel as want says, by what differs from the last state. False: all that is
 // owned has to be looked at.
 func (x *exporting) step(ctx context.Context) (bool, error) {
-	if !x.certain || x.desired == nil {
+	if !x.certain || x.desired == nil || x.unlike() {
 		return false, nil
 	}
 	begin := time.Now()
