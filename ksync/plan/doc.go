@@ -8,7 +8,7 @@
 // [New] compares a [Desired] state with the [Actual] one and returns a [Plan], whose
 // [Plan.Ops] yields the operations in order. Routes are streamed: a plan for a
 // million of them has a byte for each desired one, and a small record for each that
-// goes.
+// goes, or, of IPv4, comes.
 //
 // # Ownership
 //
