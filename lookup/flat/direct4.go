@@ -77,45 +77,54 @@ func load(words []uint32, width uint8, i uint32) uint32 {
 
 // fill sets elements from ≤ i < to to v, while readers may be loading them.
 func fill(words []uint32, width uint8, from, to, v uint32) {
-	fillWith(words, width, from, to, v, false)
-}
-
-// fillFresh is fill of an array that has no readers yet: the race detector keeps a clock for each word
-// that was stored atomically.
-func fillFresh(words []uint32, width uint8, from, to, v uint32) {
-	fillWith(words, width, from, to, v, true)
-}
-
-func fillWith(words []uint32, width uint8, from, to, v uint32, fresh bool) {
 	perWord := 2 - width
-	mask := uint32(1<<(8<<width) - 1)
-	all := v
-	for b := 8 << width; b < 32; b *= 2 {
-		all |= all << b
-	}
 	for from < to {
 		at := from >> perWord
 		if from&(1<<perWord-1) == 0 && to-from >= 1<<perWord {
+			all := repeated(v, width)
 			run := words[at : to>>perWord]
 			for i := range run {
-				if fresh {
-					run[i] = all
-				} else {
-					store(&run[i], all)
-				}
+				store(&run[i], all)
 			}
 			from = to >> perWord << perWord
 			continue
 		}
-		shift := (from & (1<<perWord - 1)) << (3 + width)
-		w := words[at]&^(mask<<shift) | v<<shift
-		if fresh {
-			words[at] = w
-		} else {
-			store(&words[at], w)
-		}
+		store(&words[at], with(words[at], width, from, v))
 		from++
 	}
+}
+
+// fillFresh is fill of an array that has no readers yet: the race detector keeps a clock for each word
+// that was stored atomically. Most runs that make up a table are of one element.
+func fillFresh(words []uint32, width uint8, from, to, v uint32) {
+	perWord := 2 - width
+	for ; from < to && (from&(1<<perWord-1) != 0 || to-from < 1<<perWord); from++ {
+		words[from>>perWord] = with(words[from>>perWord], width, from, v)
+	}
+	if from == to {
+		return
+	}
+	all, run := repeated(v, width), words[from>>perWord:to>>perWord]
+	for i := range run {
+		run[i] = all
+	}
+	for from = to >> perWord << perWord; from < to; from++ {
+		words[from>>perWord] = with(words[from>>perWord], width, from, v)
+	}
+}
+
+// with is word w with v as its element i.
+func with(w uint32, width uint8, i, v uint32) uint32 {
+	shift := (i & (1<<(2-width) - 1)) << (3 + width)
+	return w&^(uint32(1<<(8<<width)-1)<<shift) | v<<shift
+}
+
+// repeated is a word of which each element is v.
+func repeated(v uint32, width uint8) uint32 {
+	for b := 8 << width; b < 32; b *= 2 {
+		v |= v << b
+	}
+	return v
 }
 
 // lookup returns the longest match of addr but the default route. It is not sure if

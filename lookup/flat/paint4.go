@@ -17,37 +17,60 @@ type change4 struct {
 // build4 makes the arrays for a tree, with the narrowest codes that can name its
 // indexes; nil if there are none, because of an index beyond 1<<32-3.
 func build4(t *node[lookup.Index]) *direct4 {
-	width, counted := uint8(width1), map[lookup.Index]bool{}
-	if !t.walk(0, 0, func(e *entry[lookup.Index]) bool {
-		if width < width4 && !counted[e.value] {
-			counted[e.value] = true
-			for width < width4 && len(counted) > 1<<(8<<width)-2 {
-				width++
-			}
-		}
-		return e.value < 1<<32-2
-	}) {
+	width, ok := widthOf(t)
+	if !ok {
 		return nil
 	}
 	d := newDirect4(width)
 	// In order, so that longer prefixes come over those that cover them.
-	t.walk(0, 0, func(e *entry[lookup.Index]) bool {
-		if e.length == 0 {
-			return true // see Table.default4
+	t.lists(func(list []entry[lookup.Index]) bool {
+		for i := range list {
+			e := &list[i]
+			if e.length == 0 {
+				continue // see Table.default4
+			}
+			code := d.book.take(e.value)
+			addr, length := uint32(e.key>>32), uint32(e.length)
+			if length > 24 {
+				first := addr & 255
+				d.deepen(addr>>8).fill(first, first+1<<(32-length), code, length)
+				continue
+			}
+			from, to := addr>>8, addr>>8+1<<(24-length)
+			fillFresh(d.codes, d.width, from, to, code)
+			fillFresh(d.lengths[:], width1, from, to, length)
 		}
-		code := d.book.take(e.value)
-		addr, length := uint32(e.key>>32), uint32(e.length)
-		if length > 24 {
-			first := addr & 255
-			d.deepen(addr>>8).fill(first, first+1<<(32-length), code, length)
-			return true
-		}
-		from, to := addr>>8, addr>>8+1<<(24-length)
-		fillFresh(d.codes, d.width, from, to, code)
-		fillFresh(d.lengths[:], width1, from, to, length)
 		return true
 	})
 	return d
+}
+
+// widthOf is the narrowest width of codes that can name the indexes of a tree. It is false if none can.
+func widthOf(t *node[lookup.Index]) (width uint8, ok bool) {
+	var small [1 << 16 / 64]uint64 // the set of indexes seen
+	large := map[lookup.Index]bool{}
+	n := 0
+	ok = t.lists(func(list []entry[lookup.Index]) bool {
+		for i := range list {
+			switch v := list[i].value; {
+			case v>>16 == 0:
+				if bit := uint64(1) << (v & 63); small[v>>6]&bit == 0 {
+					small[v>>6] |= bit
+					n++
+				}
+			case v >= 1<<32-2:
+				return false
+			case width < width4 && !large[v]:
+				large[v] = true
+				n++
+			}
+		}
+		for width < width4 && n > 1<<(8<<width)-2 {
+			width++
+		}
+		return true
+	})
+	return width, ok
 }
 
 func (c *cell4) fill(from, to, code, length uint32) {

@@ -189,5 +189,30 @@ func (n *node[V]) between(key uint64, length int, last uint64, yield func(*entry
 	return own(last)
 }
 
+// lists yields all entries in order, some at a time, which costs a fraction of walk. It reports whether it
+// came to the end.
+func (n *node[V]) lists(yield func([]entry[V]) bool) bool {
+	if n == nil {
+		return true
+	}
+	rest := n.list
+	if n.kids != nil {
+		for _, kid := range n.kids {
+			if kid == nil {
+				continue
+			}
+			at := 0
+			for at < len(rest) && rest[at].key <= kid.first {
+				at++
+			}
+			if at > 0 && !yield(rest[:at]) || !kid.lists(yield) {
+				return false
+			}
+			rest = rest[at:]
+		}
+	}
+	return len(rest) == 0 || yield(rest)
+}
+
 // holds reports whether key begins as all keys of n do.
 func (n *node[V]) holds(key uint64) bool { return (key^n.first)&maskOf(int(n.depth)) == 0 }
