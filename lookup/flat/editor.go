@@ -15,6 +15,10 @@ type Editor struct {
 	changed4, changed6 bool    // since the last version
 	rebuild, rebuild6  bool    // more changes than are worth keeping
 	diff               *Editor // of a shared table: next.diff is what it holds
+	// What was entered in order into an empty tree, which settle makes. Of a table that holds the
+	// differences of another nothing: it is read as it is.
+	run4, run6 run[lookup.Index]
+	runs       bool
 }
 
 var _ lookup.Editor = (*Editor)(nil)
@@ -23,21 +27,49 @@ var _ lookup.Editor = (*Editor)(nil)
 func (e *Editor) Len() int { return e.next.Len() }
 
 // Get returns the index stored under exactly p.
-func (e *Editor) Get(p netip.Prefix) (lookup.Index, bool) { return e.next.Get(p) }
+func (e *Editor) Get(p netip.Prefix) (lookup.Index, bool) {
+	e.settle()
+	return e.next.Get(p)
+}
+
+// settle makes the trees of what was entered in order.
+func (e *Editor) settle() {
+	if e.run4.len() > 0 {
+		e.next.four = e.run4.build(e.epoch)
+	}
+	if e.run6.len() > 0 {
+		e.next.six = e.run6.build(e.epoch)
+	}
+}
+
+// put stores i in a tree, or in its run.
+func (e *Editor) put(tree **node[lookup.Index], r *run[lookup.Index], key uint64, length int, i lookup.Index) (old lookup.Index, replaced bool) {
+	if e.runs && *tree == nil {
+		old, replaced, ok := r.add(key, length, i)
+		if ok {
+			return old, replaced
+		}
+		*tree = r.build(e.epoch)
+	}
+	*tree, old, replaced = (*tree).put(e.epoch, 0, key, length, i)
+	return old, replaced
+}
 
 // Lookup returns the longest prefix that contains dst. Until the next version is
 // published it goes down the trees.
 func (e *Editor) Lookup(dst netip.Addr) (lookup.Match, bool) {
-	return e.next.Shorter(dst, dst.BitLen()+1)
+	return e.Shorter(dst, dst.BitLen()+1)
 }
 
 // Shorter returns the longest prefix that contains dst and is shorter than bits.
 func (e *Editor) Shorter(dst netip.Addr, bits int) (lookup.Match, bool) {
+	e.settle()
 	return e.next.Shorter(dst, bits)
 }
 
 // Insert stores i under p. It copies the lists and nodes on the path that this editor has not
-// copied yet.
+// copied yet. Into an empty table, what comes in ascending order, as it does from a dump, is only noted until
+// the editor is asked for something.
 func (e *Editor) Insert(p netip.Prefix, i lookup.Index) (old lookup.Index, replaced bool) {
 	if !p.IsValid() {
 		return 0, false
@@ -52,10 +84,10 @@ func (e *Editor) Insert(p netip.Prefix, i lookup.Index) (old lookup.Index, repla
 	case t.under != nil:
 		old, replaced = e.insertShared(p, i)
 	case p.Addr().Is4():
-		t.four, old, replaced = t.four.put(e.epoch, 0, hi, bits, i)
+		old, replaced = e.put(&t.four, &e.run4, hi, bits, i)
 		e.note(change4{uint32(hi >> 32), uint8(bits), replaced, true, old, i})
 	case bits <= 64:
-		t.six, old, replaced = t.six.put(e.epoch, 0, hi, bits, i)
+		old, replaced = e.put(&t.six, &e.run6, hi, bits, i)
 		e.note6(change6{hi, uint8(bits), replaced, true, old, i})
 	default:
 		var rest *node[lookup.Index]
@@ -74,7 +106,7 @@ func (e *Editor) Insert(p netip.Prefix, i lookup.Index) (old lookup.Index, repla
 
 // Delete removes p, at the cost of Insert.
 func (e *Editor) Delete(p netip.Prefix) (old lookup.Index, existed bool) {
-	old, existed = e.next.Get(p)
+	old, existed = e.Get(p)
 	if !existed {
 		return 0, false
 	}
@@ -145,6 +177,7 @@ func (e *Editor) View() lookup.Table {
 }
 
 func (e *Editor) view() *Table {
+	e.settle()
 	view := e.next
 	view.forget()
 	if e.diff != nil {
@@ -160,6 +193,7 @@ func (e *Editor) view() *Table {
 func (e *Editor) Table() lookup.Table { return e.table() }
 
 func (e *Editor) table() *Table {
+	e.settle()
 	if e.outgrown() {
 		e.detach()
 	}

@@ -22,7 +22,10 @@ func (t *Table) Expect(prefixes []netip.Prefix) (seen uint64) {
 }
 
 // Expect is [Table.Expect] of what the editor holds.
-func (e *Editor) Expect(prefixes []netip.Prefix) (seen uint64) { return e.next.Expect(prefixes) }
+func (e *Editor) Expect(prefixes []netip.Prefix) (seen uint64) {
+	e.settle()
+	return e.next.Expect(prefixes)
+}
 
 func (t *Table) expect(prefixes []netip.Prefix) (seen uint64) {
 	var at [together]descent

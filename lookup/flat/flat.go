@@ -83,7 +83,7 @@ func (e Engine) New() lookup.Table {
 	return &Table{direct4From: e.Direct4, direct6From: e.Direct6, rangesTo: e.Ranges, differTo: e.Differ, vectors: on, none: NoMatch, none6: NoMatch}
 }
 
-// Build returns a table with all of routes. Those in ascending order load fastest.
+// Build returns a table with all of routes. Those in ascending order load several times as fast as others.
 func (e Engine) Build(routes iter.Seq2[netip.Prefix, lookup.Index]) lookup.Table {
 	next := e.New().Edit()
 	for p, i := range routes {
@@ -341,7 +341,11 @@ func (t *Table) All() iter.Seq2[netip.Prefix, lookup.Index] {
 }
 
 // Edit starts a next version at no cost; the first change pays.
-func (t *Table) Edit() lookup.Editor { return t.edit() }
+func (t *Table) Edit() lookup.Editor {
+	e := t.edit()
+	e.runs = t.under == nil
+	return e
+}
 
 func (t *Table) edit() *Editor {
 	e := &Editor{next: *t, epoch: epochs.Add(1)}

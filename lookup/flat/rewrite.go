@@ -7,6 +7,7 @@ import "github.com/fibula-net/fibula/lookup"
 // part of a table; by Insert and Delete each prefix costs a way down. It is false, and nothing has
 // changed, where the table shares another's prefixes.
 func (e *Editor) Rewrite(fn func(i lookup.Index) (to lookup.Index, kept bool)) (changed int, ok bool) {
+	e.settle()
 	t := &e.next
 	if t.under != nil {
 		return 0, false

@@ -12,6 +12,7 @@ const samples = 128
 // Large reports whether the next version would have arrays of its own that the last one has not, since
 // the table has become large, or other than what it shared. Such an editor can [Editor.Share].
 func (e *Editor) Large() bool {
+	e.settle()
 	if e.outgrown() {
 		return true
 	}
@@ -23,6 +24,7 @@ func (e *Editor) Large() bool {
 // Like reports whether a table may be worth sharing with: it has about as many prefixes, and most of a few
 // that are compared are equal. It costs some hundred lookups.
 func (e *Editor) Like(other lookup.Reader) bool {
+	e.settle()
 	if e.next.tooMuch(other.Len()-e.Len()) || e.next.tooMuch(e.Len()-other.Len()) {
 		return false
 	}
@@ -65,6 +67,8 @@ func (e *Editor) Share(other *Editor) bool {
 	if e == other {
 		return false
 	}
+	e.settle()
+	other.settle()
 	if e.outgrown() {
 		e.detach()
 	}
@@ -149,6 +153,7 @@ func (t *Table) tooMuch(n int) bool { return n*100 > t.n*t.differTo }
 // detach makes the table stand alone.
 func (e *Editor) detach() {
 	alone := e.next.fresh().edit()
+	alone.runs = true
 	for p, i := range e.next.All() {
 		alone.Insert(p, i)
 	}
