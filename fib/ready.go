@@ -228,18 +228,15 @@ func (a *alias) siblings6(list []*alias) (n int) {
 func (s *Snapshot) siblings6(w *walk, l *leaf, p *pick6, r *ready) bool {
 	var total uint64
 	n := 0
-	for _, a := range l.plain {
+	for i, a := range l.plain {
 		if a.priority != p.alias.priority {
 			continue
 		}
-		if !a.ecmpAble() || a.typ != TypeUnicast || a.pref != p.alias.pref || w.unusable6(&a.legs[0]) != ReasonNone {
+		if i != n || !a.ecmpAble() || a.typ != TypeUnicast || a.pref != p.alias.pref || w.unusable6(&a.legs[0]) != ReasonNone {
 			return false
 		}
 		total += weightOf(&a.legs[0])
 		n++
-	}
-	if l.plain[0].priority != p.alias.priority {
-		return false
 	}
 	f := &fan{neighs: !s.sysctls.All6.Forwarding}
 	var sum uint64
