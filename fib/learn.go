@@ -17,6 +17,8 @@ type Oracle struct {
 	// Match calls fn with the stored route behind the kernel's answer to each flow, if
 	// there is one (RTM_F_FIB_MATCH). fn does not keep it.
 	Match func(flows []Flow, fn func(i int, r *Route)) error
+	// LocalRoutes: an IPv4 local route was seen that the kernel did not make.
+	LocalRoutes bool
 }
 
 // Learn settles what the state leaves open and an answer of the kernel tells: the
@@ -33,6 +35,9 @@ func (tx *Txn) Learn(o Oracle) (Learned, error) {
 	}
 	tx.finishLoad()
 	var got Learned
+	if o.LocalRoutes && tx.s.userLocal != FactYes {
+		tx.s.userLocal, tx.dirty, got.LocalRoutes = FactYes, true, true
+	}
 	if err := tx.learnLegs(o, &got); err != nil {
 		return got, err
 	}

@@ -13,7 +13,7 @@ import (
 func (s *scan) learn(f *fib.FIB) (got fib.Learned, res fib.Result, err error) {
 	q := &Querier{conn: s.conn, buf: s.buf}
 	res, err = f.Update(func(tx *fib.Txn) (err error) {
-		got, err = tx.Learn(fib.Oracle{Which: q.which, Match: q.match})
+		got, err = tx.Learn(fib.Oracle{Which: q.which, Match: q.match, LocalRoutes: s.handmade})
 		return err
 	})
 	if err != nil {

@@ -12,16 +12,15 @@ import (
 	"github.com/fibula-net/fibula/rules"
 )
 
-// modes finds out whether the rules of each family are walked (A8–A10) and
-// whether local routes were added by hand (C31). What cannot be found out stays
-// unknown.
+// modes finds out whether the rules of each family are walked (A8–A10), and, unless every IPv4 route is
+// looked at anyhow, whether local routes were added by hand (C31). What cannot be found out stays unknown.
 func (s *scan) modes(ctx context.Context, st *fib.State) error {
 	q := &Querier{conn: s.conn, buf: s.buf}
 	var err error
 	if st.Mode4, err = s.mode4(q, st); err != nil {
 		return fmt.Errorf("probe the IPv4 rules of %v: %w", s.opt.NetNS, err)
 	}
-	if st.Mode4 != fib.ModeRules {
+	if st.Mode4 != fib.ModeRules && !s.allInet() {
 		found, err := s.userLocal(ctx)
 		if err != nil {
 			return fmt.Errorf("read IPv4 local routes of %v: %w", s.opt.NetNS, err)
@@ -166,7 +165,7 @@ func within(p netip.Prefix) []netip.Addr {
 }
 
 // userLocal looks for IPv4 local routes that the kernel did not make, through a
-// dump of local routes only.
+// dump of local routes only, for which the kernel goes through all others as well.
 func (s *scan) userLocal(ctx context.Context) (found bool, err error) {
 	err = s.conn.dumpAll(ctx, rtnl.Dump{Type: rtnl.RTM_GETROUTE, Family: fib.Inet, RouteType: fib.TypeLocal}, s.buf,
 		func() { found = false }, func(m rtnl.Message) error {
@@ -174,10 +173,12 @@ func (s *scan) userLocal(ctx context.Context) (found bool, err error) {
 			if err := rtnl.DecodeRoute(m, &r, nil); err != nil {
 				return err
 			}
-			if r.Type == fib.TypeLocal && (r.Table != fib.TableLocal || r.Protocol != fib.ProtoKernel) {
-				found = true
-			}
+			found = found || isHandmade(&r)
 			return nil
 		})
 	return found, err
+}
+
+func isHandmade(r *fib.Route) bool {
+	return r.Type == fib.TypeLocal && (r.Table != fib.TableLocal || r.Protocol != fib.ProtoKernel) && r.Family() == fib.Inet
 }

@@ -92,6 +92,13 @@ type scan struct {
 	buf      []byte
 	report   Report
 	decoder  rtnl.RouteDecoder
+	partly   bool // not all routes of the tables are looked at
+	handmade bool // an IPv4 local route was seen that the kernel did not make (C31)
+}
+
+// allInet reports whether every IPv4 route is looked at.
+func (s *scan) allInet() bool {
+	return !s.partly && s.opt.tables()[0] == fib.TableUnspec && slices.Contains(s.families, fib.Inet)
 }
 
 // retry calls fn with a fresh scan until it finds a moment of rest.
@@ -225,6 +232,7 @@ func (s *scan) filtered(ctx context.Context, d rtnl.Dump, fn func(*fib.Route) er
 		if err := s.decoder.Decode(m, &r, &s.report); err != nil {
 			return err
 		}
+		s.handmade = s.handmade || isHandmade(&r)
 		return fn(&r)
 	})
 }

@@ -71,6 +71,7 @@ func (k *kernelSource) open(ctx context.Context, opt *MirrorOptions) (err error)
 		return err
 	}
 	k.part = opt.part()
+	k.scan.partly = len(opt.Protocols)+len(opt.Links) > 0
 	k.scan.families = slices.DeleteFunc(k.scan.families, func(f fib.Family) bool { return len(opt.Families) > 0 && !slices.Contains(opt.Families, f) })
 	sub := subscribeOptions{groups: groupsOf(opt.Families), buffer: opt.ReceiveBuffer, filter: k.part.events()}
 	ctx, k.cancel = context.WithCancel(ctx)
