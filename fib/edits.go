@@ -67,6 +67,7 @@ const scratchKept = 1 << 16
 func (in *intern) begin(tx *Txn) {
 	in.epoch++
 	in.fresh = in.fresh[:0]
+	tx.unlike()
 	tx.refs, tx.zero, tx.legs = in.scratch.refs[:0], in.scratch.zero[:0], in.scratch.legs[:0]
 }
 

@@ -128,10 +128,13 @@ func (tx *Txn) LoadRoute(r *Route) error {
 	if tx.done {
 		return ErrTxnDone
 	}
+	if tx.loadLike(r) {
+		return nil
+	}
 	if err := checkLoaded(r); err != nil {
 		return err
 	}
-	tx.loadRoute(r)
+	tx.loadNew(r)
 	return nil
 }
 
@@ -147,6 +150,13 @@ func (tx *Txn) LoadRouteMarked(r *Route) error {
 }
 
 func (tx *Txn) loadRoute(r *Route) {
+	if !tx.loadLike(r) {
+		tx.loadNew(r)
+	}
+}
+
+func (tx *Txn) loadNew(r *Route) {
+	asked := r
 	if r.Table == TableUnspec || r.Src.Bits() == 0 {
 		own := *r
 		if own.Table == TableUnspec {
@@ -163,16 +173,22 @@ func (tx *Txn) loadRoute(r *Route) {
 		own.Type = TypeUnicast // the type is the object's, see asDumped
 		r = &own
 	}
+	var i uint32
+	var alike bool
 	if k.fam == Inet {
-		tx.loadRoute4(k, r)
+		i, alike = tx.loadRoute4(k, r)
 	} else {
-		tx.loadRoute6(k, r)
+		i, alike = tx.loadRoute6(k, r)
+	}
+	if alike {
+		tx.liken(asked, 0, k, i)
 	}
 }
 
-func (tx *Txn) loadRoute4(k tableKey, r *Route) {
+// loadRoute4 and loadRoute6 return the leaf of r alone, if that is alike for every destination.
+func (tx *Txn) loadRoute4(k tableKey, r *Route) (i uint32, alike bool) {
 	tx.loaded4 = true
-	guessed := false
+	guessed, waits := false, false
 	legs := r.Nexthops
 	if r.NexthopID == 0 {
 		legs = append(tx.legs[:0], r.Nexthops...)
@@ -189,34 +205,36 @@ func (tx *Txn) loadRoute4(k tableKey, r *Route) {
 				if tx.recheck == nil {
 					tx.recheck = map[routeKey]bool{}
 				}
-				tx.recheck[routeKey{k, r.Dst}] = true
+				tx.recheck[routeKey{k, r.Dst}], waits = true, true
 			}
 		}
 	}
 	a := tx.newAlias(r, legs)
 	a.guessed = guessed
-	tx.loadAlias(k, r, &a)
+	i, alike = tx.loadAlias(k, r, &a)
+	return i, alike && !waits
 }
 
 // loadRoute6 makes an alias of each leg (D3). A dump does not say whether a route of
 // protocol ra came from an advertisement or from a request; one that stands alone is
 // taken for the former, which matters only beside others of its metric. A state may say so.
-func (tx *Txn) loadRoute6(k tableKey, r *Route) {
+func (tx *Txn) loadRoute6(k tableKey, r *Route) (i uint32, alike bool) {
 	legs := r.Nexthops
 	if r.NexthopID != 0 || r.Type.rejects6() {
 		legs = nil
 	}
-	for i := range max(1, len(legs)) {
+	for j := range max(1, len(legs)) {
 		own := tx.legs[:0]
-		if i < len(legs) {
-			own = append(own, legs[i])
+		if j < len(legs) {
+			own = append(own, legs[j])
 			own[0].Weight = max(own[0].Weight, 1)
 			tx.legs = own
 		}
 		a := tx.newAlias(r, own)
 		a.learned = r.Protocol == ProtoRA && len(legs) == 1 && r.Learned != FactNo
-		tx.loadAlias(k, r, &a)
+		i, alike = tx.loadAlias(k, r, &a)
 	}
+	return i, alike && len(legs) <= 1
 }
 
 // loadedScope is the best guess at a scope that no dump shows (B30, K16), and

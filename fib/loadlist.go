@@ -21,31 +21,25 @@ type loadingLeaf struct {
 	bySrc map[netip.Prefix][]*alias
 }
 
-// loadAlias enters a behind the aliases of r's prefix. It allocates nothing for a
-// route that stands alone under its prefix and differs from others in that only.
-func (tx *Txn) loadAlias(k tableKey, r *Route, a *alias) {
+// loadAlias enters a behind the aliases of r's prefix. Without a source prefix it returns the leaf that a makes
+// up alone. It allocates nothing for a route that stands alone under its prefix and differs from others in that only.
+func (tx *Txn) loadAlias(k tableKey, r *Route, a *alias) (i uint32, plain bool) {
 	p := tx.in.alias(a)
-	tx.res.RoutesAdded++
-	key := routeKey{k, r.Dst}
-	if len(tx.loading) > 0 {
-		if l := tx.loading[key]; l != nil {
-			l.addRoute(r, p.alias)
-			return
-		}
-	}
 	if r.Src.IsValid() {
-		tx.startList(key, tx.leafOf(k, r.Dst)).addRoute(r, p.alias)
-		return
+		tx.res.RoutesAdded++
+		key := routeKey{k, r.Dst}
+		l := tx.loading[key]
+		if l == nil {
+			l = tx.startList(key, tx.leafOf(k, r.Dst))
+		}
+		l.addRoute(r, p.alias)
+		return 0, false
 	}
-	i := p.single - 1
-	if p.single == 0 {
+	if i = p.single - 1; p.single == 0 {
 		i = tx.in.leaf(&tx.s.leaves, &leaf{plain: []*alias{p.alias}})
 	}
-	tx.retain(i)
-	if old, had := tx.edit(k, true).Insert(r.Dst, i); had {
-		tx.startList(key, tx.s.leaves.at(old)).addRoute(r, p.alias)
-		tx.release(old)
-	}
+	tx.enter(k, r, i)
+	return i, true
 }
 
 // startList begins the list of a prefix with what is there.
@@ -104,8 +98,12 @@ func (tx *Txn) settleLists() {
 // ended reports whether the transaction is over. Every operation but the loading
 // of one more route begins with it.
 func (tx *Txn) ended() bool {
-	if !tx.done && len(tx.loading) > 0 {
+	if tx.done {
+		return true
+	}
+	tx.unlike()
+	if len(tx.loading) > 0 {
 		tx.settleLists()
 	}
-	return tx.done
+	return false
 }

@@ -91,6 +91,8 @@ type intern struct {
 	realms    int      // leaves in use that hold a leg with a realm
 	lost      int      // leaves in use that are, or may be, lost (D8)
 	lendable  int      // aliases that others may inherit metrics from
+	like      *likenesses
+	likely    uint64 // see Txn
 }
 
 type aliasRec struct {

@@ -30,6 +30,7 @@ type Txn struct {
 	found     []byte       // the same
 	ties      []netip.Addr // loaded addresses whose stamps do not tell the newest
 	loading   map[routeKey]*loadingLeaf
+	likely    uint64            // numbers the stretch of work, for likenesses
 	loaded4   bool              // an IPv4 route was loaded, so that a scope may be in doubt (B30)
 	maybeLost []routeKey        // loaded nodes of source-specific routes, to be looked at when all is loaded (D8)
 	recheck   map[routeKey]bool // loaded legs whose scope waits for the tables (B30)
@@ -206,7 +207,11 @@ func (tx *Txn) release(i uint32) { tx.count(i, -1) }
 // count changes the number of prefixes with leaf i.
 func (tx *Txn) count(i uint32, delta int32) {
 	tx.in.ref(tx.s.leaves, i, delta)
-	tx.refs = append(tx.refs, refChange{i, delta})
+	if n := len(tx.refs); n > 0 && tx.refs[n-1].leaf == i {
+		tx.refs[n-1].delta += delta
+	} else {
+		tx.refs = append(tx.refs, refChange{i, delta})
+	}
 	if tx.in.leafRefs[i] == 0 {
 		tx.zero = append(tx.zero, i)
 	}

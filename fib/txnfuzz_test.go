@@ -13,6 +13,7 @@ import (
 	"github.com/fibula-net/fibula/internal/flowgen"
 	"github.com/fibula-net/fibula/internal/randtest"
 	"github.com/fibula-net/fibula/lookup"
+	"github.com/fibula-net/fibula/lookup/flat"
 	"github.com/fibula-net/fibula/lookup/hashzone"
 	"github.com/fibula-net/fibula/lookup/trie"
 	"github.com/fibula-net/fibula/rules"
@@ -334,10 +335,7 @@ func (h held) check(t testing.TB) {
 // checkTxns plays hostile transactions and checks what must hold after each.
 func checkTxns(t testing.TB, sg stateGen, run txnRun) {
 	g := hostileGen{sg, run}
-	var e lookup.Engine = trie.Engine{}
-	if g.one(3) {
-		e = hashzone.Engine{}
-	}
+	e := pick[lookup.Engine](sg, trie.Engine{}, hashzone.Engine{}, flat.Engine{})
 	f := fib.New(fib.Config{Engine: e})
 	_, err := f.Update(func(tx *fib.Txn) error { return tx.Load(g.stateUpTo(run.size)) })
 	require.NoError(t, err)
