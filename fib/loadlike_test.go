@@ -123,3 +123,94 @@ func TestLikenessComparesEveryField(t *testing.T) {
 		require.NoError(t, err)
 	}
 }
+
+// TestMergedLikeIsMergedAnew: so do routes that take another's place, with what is remembered of that.
+func TestMergedLikeIsMergedAnew(t *testing.T) {
+	r := rand.New(rand.NewPCG(randtest.Seed(t), 0))
+	changed := 0
+	for range randtest.Fewer(60) {
+		shape := func() Route {
+			x := randomRoute(r)
+			for len(x.Nexthops) > 1 || x.Src.IsValid() {
+				x = randomRoute(r)
+			}
+			x.Table = []TableID{TableMain, 50}[r.IntN(2)]
+			for i := range x.Nexthops {
+				n := &x.Nexthops[i]
+				n.Link, n.Weight = 2, 1
+				if x.Family() == Inet && r.IntN(2) == 0 {
+					n.Scope, n.ScopeSet = []Scope{ScopeLink, ScopeHost}[r.IntN(2)], r.IntN(2) == 0
+				}
+			}
+			if r.IntN(4) == 0 {
+				x.Protocol, x.Learned = ProtoRA, Fact(r.IntN(3))
+			}
+			return x
+		}
+		var shapes [6]Route
+		for i := range shapes {
+			shapes[i] = shape()
+		}
+		st := twoLinks()
+		seen := map[TablePrefix]bool{}
+		for range 300 {
+			x := shapes[r.IntN(len(shapes))]
+			dst := randomRoute(r).Dst.Masked()
+			for dst.Addr().Is4() != (x.Family() == Inet) {
+				dst = randomRoute(r).Dst.Masked()
+			}
+			x.Dst = dst
+			if at := (TablePrefix{x.Table, dst}); !seen[at] || r.IntN(4) == 0 {
+				seen[at] = true
+				st.Routes = append(st.Routes, x)
+			}
+		}
+		one, other := loaded(t, Config{}, st), loaded(t, Config{}, st)
+		dump := slices.Collect(one.Snapshot().Routes())
+		for i := range dump {
+			if x := shapes[r.IntN(len(shapes))]; r.IntN(3) > 0 && x.Family() == dump[i].Family() {
+				x.Dst, x.Table = dump[i].Dst, dump[i].Table
+				x.Nexthops = slices.Clone(x.Nexthops)
+				for j := range x.Nexthops {
+					x.Nexthops[j].Scope, x.Nexthops[j].ScopeSet = 0, false
+				}
+				dump[i] = x
+			}
+		}
+		slices.SortStableFunc(dump, func(a, b Route) int { return CompareDumped(a.Family(), a.Dst, b.Dst) })
+		undo := r.IntN(3)
+		merge := func(f *FIB, anew bool) {
+			_, err := f.Update(func(tx *Txn) error {
+				for _, fam := range []Family{Inet, Inet6} {
+					m := tx.Merge(fam)
+					if undo == 0 {
+						m.Forget()
+					}
+					for i := range dump {
+						if anew {
+							tx.unlike()
+						}
+						if dump[i].Family() != fam {
+							continue
+						}
+						if err := m.Route(&dump[i]); err != nil {
+							return err
+						}
+					}
+					m.Finish(TableUnspec)
+					changed += m.Changed()
+					if undo == 1 {
+						m.Undo(func(p TablePrefix) bool { return p.Dst.Addr().As16()[15]&1 == 0 })
+					}
+				}
+				return nil
+			})
+			require.NoError(t, err)
+			require.NoError(t, f.CheckWriter())
+		}
+		merge(one, false)
+		merge(other, true)
+		require.Equal(t, other.Snapshot().State(), one.Snapshot().State())
+	}
+	require.Greater(t, changed, randtest.Fewer(60)*50)
+}

@@ -253,7 +253,7 @@ func (l *lookTxn) do(ctx context.Context, tx *fib.Txn, st *fib.State) error {
 				continue
 			}
 		}
-		g, err := m.merge(ctx, tx, f, tables)
+		g, err := m.merge(ctx, tx, f, tables, false)
 		if err = interruption(err, &l.interrupted); err != nil {
 			return err
 		}

@@ -34,7 +34,7 @@ func (m *Mirrored) resync(ctx context.Context, why string) error {
 			return err
 		}
 		for _, f := range m.families() {
-			g, err := m.merge(ctx, tx, f, m.opt.Tables)
+			g, err := m.merge(ctx, tx, f, m.opt.Tables, true)
 			if err = interruption(err, &interrupted); err != nil {
 				return err
 			}
@@ -123,13 +123,17 @@ func (m *Mirrored) selected(s *fib.Snapshot, fn func(*fib.Route) error) func(*fi
 	}
 }
 
-// merge brings tables of a family to what the kernel has; none: all.
-func (m *Mirrored) merge(ctx context.Context, tx *fib.Txn, f fib.Family, tables []fib.TableID) (*fib.Merge, error) {
+// merge brings tables of a family to what the kernel has; none: all. What differed can be asked for unless it
+// forgets.
+func (m *Mirrored) merge(ctx context.Context, tx *fib.Txn, f fib.Family, tables []fib.TableID, forgets bool) (*fib.Merge, error) {
 	if len(tables) == 0 {
 		tables = []fib.TableID{fib.TableUnspec}
 	}
 	g := tx.Merge(f)
 	defer g.Close()
+	if forgets {
+		g.Forget()
+	}
 	var interrupted error
 	take := m.selected(tx.Snapshot(), g.Route)
 	for _, t := range tables {
