@@ -70,14 +70,27 @@ func (p *part) dumps(f fib.Family, table fib.TableID) []rtnl.Dump {
 }
 
 func (k *kernelSource) routes(ctx context.Context, f fib.Family, table fib.TableID, fn func(*fib.Route) error) error {
+	n := 0
+	heard := func(r *fib.Route) error {
+		if n++; n%heardEach == 0 {
+			if err := k.missing(); err != nil {
+				return err
+			}
+		}
+		return fn(r)
+	}
 	return k.retry(func() error {
 		dumps := k.part.dumps(f, table)
 		if len(dumps) == 1 {
-			return k.scan.filtered(ctx, dumps[0], fn)
+			return k.scan.filtered(ctx, dumps[0], heard)
 		}
-		return k.scan.together(ctx, dumps, fn)
+		return k.scan.together(ctx, dumps, heard)
 	})
 }
+
+// heardEach is after how many routes of a dump it is seen that news were lost meanwhile, so that it is
+// worth nothing and another one need not wait for its end.
+const heardEach = 4096
 
 func (k *kernelSource) routesBy(ctx context.Context, f fib.Family, link int32, fn func(*fib.Route) error) (bool, error) {
 	d := rtnl.Dump{Family: f, Link: link}

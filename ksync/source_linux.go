@@ -193,6 +193,13 @@ func (k *kernelSource) finished(ctx context.Context) error {
 	})
 }
 
+// missing is an error if news are.
+func (k *kernelSource) missing() error {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return errors.Join(k.failed, k.lost)
+}
+
 func (k *kernelSource) take() (batch, error) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
