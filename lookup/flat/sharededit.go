@@ -157,6 +157,7 @@ func (e *Editor) detach() {
 	for p, i := range e.next.All() {
 		alone.Insert(p, i)
 	}
+	alone.settle()
 	*e = *alone
 	e.next.line = epochs.Add(1)
 }
