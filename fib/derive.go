@@ -85,6 +85,12 @@ func (tx *Txn) rewrite(f Family, in func(TableID) bool, hit func(*alias) bool, f
 	}
 }
 
+// hasAny reports whether an alias of l is among hits.
+func (l *leaf) hasAny(hits map[uint32]bool) (any bool) {
+	l.each(func(a *alias) { any = any || hits[a.id] })
+	return any
+}
+
 // rewrite applies fn to the lists with an alias among hits; nil if there is none.
 func (l *leaf) rewrite(hits map[uint32]bool, fn func([]*alias) []*alias) *leaf {
 	affected := func(list []*alias) bool {

@@ -5,7 +5,7 @@ import "github.com/fibula-net/fibula/lookup"
 // rewriter is an editor that can change every IPv4 prefix in one pass, as that of flat.
 type rewriter interface {
 	lookup.Editor
-	Rewrite(fn func(lookup.Index) (to lookup.Index, kept bool)) (changed int, ok bool)
+	Rewrite(about int, fn func(lookup.Index, int) (to lookup.Index, kept bool)) (changed int, ok bool)
 }
 
 // rewriteAtOnce is rewrite for one IPv4 table. It is false, and has done nothing, where the table must be
@@ -26,8 +26,14 @@ func (tx *Txn) rewriteAtOnce(k tableKey, hits map[uint32]bool, fn func([]*alias)
 		kept  bool
 		n     int32 // prefixes
 	}
+	about := 0 // in all tables
+	for i, n := range tx.in.leafRefs {
+		if l := tx.s.leaves.at(uint32(i)); n > 0 && l != nil && l.hasAny(hits) {
+			about += int(n)
+		}
+	}
 	changes := make([]change, len(tx.s.leaves)*leafPageSize)
-	changed, ok := r.Rewrite(func(i lookup.Index) (lookup.Index, bool) {
+	changed, ok := r.Rewrite(about, func(i lookup.Index, n int) (lookup.Index, bool) {
 		c := &changes[i]
 		if !c.known {
 			*c = change{to: i, known: true, kept: true}
@@ -37,7 +43,7 @@ func (tx *Txn) rewriteAtOnce(k tableKey, hits map[uint32]bool, fn func([]*alias)
 				}
 			}
 		}
-		c.n++
+		c.n += int32(n)
 		return c.to, c.kept
 	})
 	if !ok || changed == 0 {

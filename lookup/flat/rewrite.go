@@ -2,25 +2,36 @@ package flat
 
 import "github.com/fibula-net/fibula/lookup"
 
-// Rewrite gives every IPv4 prefix, whose index is i, the index that fn(i) returns, and deletes it where that is
-// not kept. It tells how many changed. It goes over the tree once, so that it is the way to change a large
-// part of a table; by Insert and Delete each prefix costs a way down. It is false, and nothing has
-// changed, where the table shares another's prefixes.
-func (e *Editor) Rewrite(fn func(i lookup.Index) (to lookup.Index, kept bool)) (changed int, ok bool) {
+// Rewrite gives every IPv4 prefix, whose index is i, the index that fn(i, n) returns, and deletes it where that is
+// not kept; n are how many in a row have i. It tells how many changed. It goes over the tree once, so that it is the
+// way to change a large part of a table; by Insert and Delete each prefix costs a way down. What goes
+// altogether allocates nothing. It is false, and nothing has changed, where the table shares another's prefixes.
+//
+// About is how many will change, as far as is known: from half of the table on, which changes these are need not
+// be kept, since the arrays are made anew.
+func (e *Editor) Rewrite(about int, fn func(i lookup.Index, n int) (to lookup.Index, kept bool)) (changed int, ok bool) {
 	e.settle()
 	t := &e.next
 	if t.under != nil {
 		return 0, false
 	}
 	before := t.four.size()
-	t.four = rewriteTree(t.four, e.epoch, func(x *entry[lookup.Index]) (to lookup.Index, kept bool) {
-		to, kept = fn(x.value)
-		if !kept {
+	if about > before/2 && t.direct != nil {
+		e.changes, e.rebuild = nil, true
+	}
+	t.four = rewriteTree(t.four, e.epoch, func(run []entry[lookup.Index]) (to lookup.Index, kept bool) {
+		old := run[0].value
+		if to, kept = fn(old, len(run)); !kept {
 			to = 0
+		} else if to == old {
+			return to, kept
 		}
-		if !kept || to != x.value {
-			changed++
-			e.note(change4{uint32(x.key >> 32), x.length, true, kept, x.value, to})
+		changed += len(run)
+		if e.changed4 = true; e.rebuild && run[0].length > 0 { // the default route comes first
+			return to, kept
+		}
+		for i := range run {
+			e.note(change4{uint32(run[i].key >> 32), run[i].length, true, kept, old, to})
 		}
 		return to, kept
 	})
@@ -28,9 +39,12 @@ func (e *Editor) Rewrite(fn func(i lookup.Index) (to lookup.Index, kept bool)) (
 	return changed, true
 }
 
+// rewriting decides about entries that lie side by side and have the same value.
+type rewriting func(run []entry[lookup.Index]) (to lookup.Index, kept bool)
+
 // rewriteTree returns the root of a tree in which fn has decided about each entry: n itself, if
 // nothing changed.
-func rewriteTree(n *node[lookup.Index], epoch uint64, fn func(*entry[lookup.Index]) (lookup.Index, bool)) *node[lookup.Index] {
+func rewriteTree(n *node[lookup.Index], epoch uint64, fn rewriting) *node[lookup.Index] {
 	if n == nil {
 		return nil
 	}
@@ -51,7 +65,8 @@ func rewriteTree(n *node[lookup.Index], epoch uint64, fn func(*entry[lookup.Inde
 		return nil
 	case n.kids == nil || size <= mergeAt:
 		if n.kids != nil {
-			all := &node[lookup.Index]{list: list, kids: &kids, depth: n.depth, first: n.first}
+			left := kids // a copy, so that kids need no heap
+			all := &node[lookup.Index]{list: list, kids: &left, depth: n.depth, first: n.first}
 			list = make([]entry[lookup.Index], 0, size+1)
 			all.walk(0, 0, func(e *entry[lookup.Index]) bool { list = append(list, *e); return true })
 		}
@@ -62,19 +77,30 @@ func rewriteTree(n *node[lookup.Index], epoch uint64, fn func(*entry[lookup.Inde
 	return &c.node
 }
 
-// rewritten is list itself as long as fn changes nothing, then a copy.
-func rewritten(list []entry[lookup.Index], fn func(*entry[lookup.Index]) (lookup.Index, bool)) (out []entry[lookup.Index], changed bool) {
-	for i := range list {
-		v, kept := fn(&list[i])
-		switch {
-		case !changed && kept && v == list[i].value:
-			continue
-		case !changed:
-			changed, out = true, append(make([]entry[lookup.Index], 0, len(list)+1), list[:i]...)
+// rewritten is list itself as long as fn changes nothing, then a copy of what is kept. It allocates nothing
+// if that is nothing.
+func rewritten(list []entry[lookup.Index], fn rewriting) (out []entry[lookup.Index], changed bool) {
+	for i := 0; i < len(list); {
+		n, old := 1, list[i].value
+		for i+n < len(list) && list[i+n].value == old {
+			n++
 		}
-		if kept {
-			out = append(out, entry[lookup.Index]{list[i].key, list[i].length, v})
+		run := list[i : i+n]
+		v, kept := fn(run)
+		if !changed && (!kept || v != old) {
+			if changed = true; i > 0 {
+				out = append(make([]entry[lookup.Index], 0, len(list)+1), list[:i]...)
+			}
 		}
+		if changed && kept {
+			if out == nil {
+				out = make([]entry[lookup.Index], 0, len(list)+1)
+			}
+			for j := range run {
+				out = append(out, entry[lookup.Index]{run[j].key, run[j].length, v})
+			}
+		}
+		i += n
 	}
 	if !changed {
 		return list, false

@@ -59,7 +59,10 @@ func TestRewriteIsInsertAndDelete(t *testing.T) {
 					}
 				}
 			}
-			n, ok := e.Rewrite(kept)
+			n, ok := e.Rewrite(r.IntN(2)*len(want), func(i lookup.Index, n int) (lookup.Index, bool) {
+				require.Positive(t, n)
+				return kept(i)
+			})
 			require.True(t, ok)
 			require.Equal(t, changes, n)
 			some()
@@ -81,4 +84,22 @@ func TestRewriteIsInsertAndDelete(t *testing.T) {
 			}
 		}
 	}
+}
+
+// What takes all routes of a table away allocates nothing for each: a link that goes down must not have the
+// garbage collector run before readers hear of it.
+func TestRewriteOfAllAllocatesNothing(t *testing.T) {
+	e := Engine{}.New().(*Table).edit()
+	for _, p := range fulltable.Synthetic4(20_000, 1) {
+		e.Insert(p, 3)
+	}
+	full := e.table()
+	allocs := testing.AllocsPerRun(3, func() {
+		e := full.edit()
+		n, ok := e.Rewrite(full.Len(), func(lookup.Index, int) (lookup.Index, bool) { return 0, false })
+		require.True(t, ok)
+		require.Equal(t, full.Len(), n)
+		require.Zero(t, e.Len())
+	})
+	require.Less(t, allocs, 20.0)
 }
