@@ -22,6 +22,16 @@ type Comparison struct {
 	last   *comparedTable
 	shown  [][]byte // by leaf, as far as it was needed
 	routes int
+	kinds  map[uint64]*comparedKind
+	kind   *comparedKind // the last one that came; nil: none
+}
+
+// comparedKind is a kind of route that was the only one of a prefix, and like what leaf has.
+type comparedKind struct {
+	kind  uint64
+	t     *comparedTable
+	leaf  uint32
+	route Route
 }
 
 // Difference is a prefix of which two sides have different routes.
@@ -70,7 +80,9 @@ type comparedTable struct {
 
 	at     netip.Prefix // of the routes that were collected last
 	began  bool
-	routes []Route // under at
+	passed *comparedKind // the route under at, which is settled and was not shown; nil: it is not so
+	kind   uint64        // of the first route
+	routes []Route       // under at
 	shown  []byte
 	// The routes with a source prefix come apart from the others of their destination.
 	bySrc map[netip.Prefix][]Route
@@ -82,7 +94,11 @@ type comparedTable struct {
 //
 // A dump that was taken while its table changed can go back; such a prefix counts as
 // one that differs, once more if it did before.
-func (c *Comparison) Route(r *Route) {
+func (c *Comparison) Route(r *Route) { c.RouteOf(0, r) }
+
+// RouteOf is Route for one of a kind: routes of the same kind, which is not 0, differ in their destination
+// only. It lets [Comparison.Same] compare those that follow.
+func (c *Comparison) RouteOf(kind uint64, r *Route) {
 	t := c.last
 	if t == nil || t.k.id != r.Table {
 		if t = c.tables[r.Table]; t == nil {
@@ -102,10 +118,47 @@ func (c *Comparison) Route(r *Route) {
 	}
 	if !t.began || t.at != r.Dst {
 		t.settle()
-		t.at, t.began = r.Dst, true
+		again := t.passed
+		if t.at != r.Dst {
+			again = nil
+		}
+		t.at, t.began, t.passed, t.kind = r.Dst, true, nil, kind
+		if again != nil { // another one of a prefix that seemed to have one
+			first := again.route
+			first.Dst = r.Dst
+			t.keep(&first)
+			t.shown = c.s.appendRoute(t.shown, &first, withMarks)
+		}
 	}
 	t.keep(r)
 	t.shown = c.s.appendRoute(t.shown, r, withMarks)
+}
+
+// Same takes the next route of the dump if no more than its kind and destination need be looked at: one of
+// that kind was like what the snapshot has at another prefix, and has the same here. Otherwise it is false,
+// and RouteOf has to come. It costs a few nanoseconds.
+func (c *Comparison) Same(kind uint64, dst netip.Prefix) bool {
+	k := c.kind
+	if k == nil || k.kind != kind {
+		if k = c.kinds[kind]; k == nil {
+			return false
+		}
+		c.kind = k
+	}
+	t := k.t
+	if t.began {
+		if t.at == dst {
+			return false
+		}
+		t.settle()
+	}
+	if !t.more || t.ours.i != k.leaf || t.ours.p != dst {
+		return false
+	}
+	c.routes++
+	t.at, t.passed = dst, k
+	t.advance()
+	return true
 }
 
 // keep copies r into storage that is used again.
@@ -182,7 +235,7 @@ func (t *comparedTable) settle() {
 	if !t.began {
 		return
 	}
-	defer func() { t.routes, t.shown, t.began = t.routes[:0], t.shown[:0], false }()
+	defer func() { t.routes, t.shown, t.kind, t.began = t.routes[:0], t.shown[:0], 0, false }()
 	for t.more && CompareDumped(t.k.fam, t.ours.p, t.at) < 0 {
 		t.missed()
 		t.advance()
@@ -244,7 +297,25 @@ func compareSources(a, b netip.Prefix) int {
 func (t *comparedTable) meet(i uint32, theirs []Route) {
 	if !bytes.Equal(t.c.shownLeaf(i), t.shown) {
 		t.differ(t.at, t.c.s.leaves.at(i), theirs)
+		return
 	}
+	if t.kind != 0 && len(theirs) == 1 {
+		t.learn(i, &theirs[0])
+	}
+}
+
+// comparedKinds bounds how many are remembered.
+const comparedKinds = 1 << 10
+
+// learn notes that a route of this kind is what leaf i has.
+func (t *comparedTable) learn(i uint32, r *Route) {
+	c := t.c
+	if c.kinds == nil || len(c.kinds) >= comparedKinds {
+		c.kinds = map[uint64]*comparedKind{}
+	}
+	k := &comparedKind{kind: t.kind, t: t, leaf: i, route: *r}
+	k.route.Nexthops = slices.Clone(r.Nexthops)
+	c.kinds[t.kind], c.kind = k, k
 }
 
 // missed is for a prefix of ours that the dump passed by.

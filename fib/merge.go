@@ -36,16 +36,22 @@ func (tx *Txn) Merge(f Family) *Merge {
 
 // Route takes the next route of the dump. It is not kept. Errors, as *[OpError]: EINVAL
 // for a route that no dump can contain; [ErrTxnDone].
-func (m *Merge) Route(r *Route) error {
+func (m *Merge) Route(r *Route) error { return m.RouteOf(0, r) }
+
+// RouteOf is Route for one of a kind, as [Comparison.RouteOf].
+func (m *Merge) RouteOf(kind uint64, r *Route) error {
 	if m.tx.done {
 		return ErrTxnDone
 	}
 	if err := checkLoaded(r); err != nil {
 		return err
 	}
-	m.c.Route(r)
+	m.c.RouteOf(kind, r)
 	return nil
 }
+
+// Same is [Comparison.Same].
+func (m *Merge) Same(kind uint64, dst netip.Prefix) bool { return !m.tx.done && m.c.Same(kind, dst) }
 
 // Finish ends the dump of one table, or with table 0 of all: routes of ours that did not
 // come go.

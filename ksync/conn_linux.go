@@ -14,6 +14,8 @@ const (
 	// A dump comes in datagrams of at most 32 KB, whatever the buffer; answers
 	// to queries are far smaller.
 	datagram = 64 << 10
+	// Those of a dump of routes, none of which is larger than that.
+	dumped = 32 << 10
 	// Enough for the answers to a batch of queries; a dump waits for its reader.
 	receiveBuffer = 2 << 20
 	// The kernel answers within the request; only a bug keeps us waiting.
@@ -29,8 +31,8 @@ type conn struct {
 	out  []byte
 	// room is how many bytes of answers the kernel keeps for us.
 	room int
-	// free are the buffers of stream, made by the first one.
-	free chan []byte
+	// free are the receivers of stream, made by the first one.
+	free chan *receiver
 }
 
 func dial() (*conn, error) {
@@ -107,12 +109,8 @@ func (c *conn) recv(buf []byte) ([]byte, error) {
 			unix.MSG_TRUNC, uintptr(unsafe.Pointer(&from)), uintptr(unsafe.Pointer(&size)))
 		switch {
 		case e == unix.EINTR:
-		case e == unix.ENOBUFS:
-			return nil, errLost
-		case e == unix.EAGAIN:
-			return nil, fmt.Errorf("the kernel did not answer for %d seconds", patienceSeconds)
 		case e != 0:
-			return nil, fmt.Errorf("receive from the kernel: %w", e)
+			return nil, receiveError(e)
 		case from.Pid != 0: // not from the kernel
 		case int(n) > len(buf):
 			return nil, fmt.Errorf("a datagram of %d bytes does not fit into %d", n, len(buf))
@@ -120,6 +118,16 @@ func (c *conn) recv(buf []byte) ([]byte, error) {
 			return buf[:n], nil
 		}
 	}
+}
+
+func receiveError(e unix.Errno) error {
+	switch e {
+	case unix.ENOBUFS:
+		return errLost
+	case unix.EAGAIN:
+		return fmt.Errorf("the kernel did not answer for %d seconds", patienceSeconds)
+	}
+	return fmt.Errorf("receive from the kernel: %w", e)
 }
 
 // kernelError is an errno with which the kernel refused a request.

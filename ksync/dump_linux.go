@@ -105,24 +105,28 @@ func (c *conn) dumpAll(ctx context.Context, d rtnl.Dump, buf []byte, reset func(
 	return fmt.Errorf("%w: %d times %w", ErrChanging, attempts, errInterrupted)
 }
 
-// Datagrams on their way from the reader to the decoder. One in each hand is too
-// few when the two take turns on a processor; more than a few is no gain.
-const inFlight = 16
+// Datagrams come many to a system call: a call that takes longer than some 20 µs, as those of a dump do, has Go's
+// scheduler look for work for others, again and again, which may cost a third of what the dump does. One
+// such bunch is read while the other one is decoded.
+const (
+	perCall  = 16
+	inFlight = 2
+)
 
 // stream is dump for very many messages: a second goroutine reads, so that the
-// kernel fills the next datagram while fn works. fn runs on the caller's goroutine.
+// kernel fills the next datagrams while fn works. fn runs on the caller's goroutine.
 func (c *conn) stream(ctx context.Context, d rtnl.Dump, fn func(rtnl.Message) error) error {
 	if err := c.request(d); err != nil {
 		return err
 	}
 	type piece struct {
-		buf, b []byte // b is what of buf was filled
-		err    error
+		r   *receiver // with what came before err
+		err error
 	}
 	if c.free == nil {
-		c.free = make(chan []byte, inFlight)
+		c.free = make(chan *receiver, inFlight)
 		for range inFlight {
-			c.free <- make([]byte, datagram)
+			c.free <- newReceiver(perCall)
 		}
 	}
 	full := make(chan piece, inFlight)
@@ -130,7 +134,7 @@ func (c *conn) stream(ctx context.Context, d rtnl.Dump, fn func(rtnl.Message) er
 	defer func() { // the reader must be gone before the connection is used again
 		close(stop)
 		for p := range full {
-			c.free <- p.buf
+			c.free <- p.r
 		}
 	}()
 	go func() {
@@ -139,10 +143,10 @@ func (c *conn) stream(ctx context.Context, d rtnl.Dump, fn func(rtnl.Message) er
 			select {
 			case <-stop:
 				return
-			case buf := <-c.free:
-				b, err := c.recv(buf)
-				full <- piece{buf, b, err} // has room for every buffer
-				if err != nil || c.lastOfDump(b) {
+			case r := <-c.free:
+				err := r.receive(c.fd)
+				full <- piece{r, err} // has room for every receiver
+				if err != nil || c.lastOfDump(r.last()) {
 					return
 				}
 			}
@@ -151,10 +155,10 @@ func (c *conn) stream(ctx context.Context, d rtnl.Dump, fn func(rtnl.Message) er
 	interrupted := false
 	for p := range full {
 		err, done := errors.Join(p.err, ctx.Err()), false
-		if err == nil {
-			done, err = c.messages(p.b, &interrupted, fn)
+		for i := 0; i < p.r.n && !done && err == nil; i++ {
+			done, err = c.messages(p.r.datagram(i), &interrupted, fn)
 		}
-		c.free <- p.buf
+		c.free <- p.r
 		if done || err != nil {
 			return err
 		}

@@ -135,7 +135,13 @@ func (m *Mirrored) merge(ctx context.Context, tx *fib.Txn, f fib.Family, tables 
 		g.Forget()
 	}
 	var interrupted error
-	take := m.selected(tx.Snapshot(), g.Route)
+	route := g.Route
+	if l, ok := m.src.(likening); ok {
+		l.liken(g.Same)
+		defer l.liken(nil)
+		route = func(r *fib.Route) error { return g.RouteOf(l.kind(), r) }
+	}
+	take := m.selected(tx.Snapshot(), route)
 	for _, t := range tables {
 		err := m.src.routes(ctx, f, t, take)
 		if errors.Is(err, errInterrupted) {

@@ -5,6 +5,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"net/netip"
 	"slices"
 
 	"golang.org/x/sys/unix"
@@ -91,6 +92,9 @@ func (k *kernelSource) routes(ctx context.Context, f fib.Family, table fib.Table
 // heardEach is after how many routes of a dump it is seen that news were lost meanwhile, so that it is
 // worth nothing and another one need not wait for its end.
 const heardEach = 4096
+
+func (k *kernelSource) liken(same func(kind uint64, dst netip.Prefix) bool) { k.scan.same = same }
+func (k *kernelSource) kind() uint64                                        { return k.scan.kind }
 
 func (k *kernelSource) routesBy(ctx context.Context, f fib.Family, link int32, fn func(*fib.Route) error) (bool, error) {
 	d := rtnl.Dump{Family: f, Link: link}

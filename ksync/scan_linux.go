@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/netip"
 	"slices"
 
 	"github.com/fibula-net/fibula/fib"
@@ -92,8 +93,10 @@ type scan struct {
 	buf      []byte
 	report   Report
 	decoder  rtnl.RouteDecoder
-	partly   bool // not all routes of the tables are looked at
-	handmade bool // an IPv4 local route was seen that the kernel did not make (C31)
+	partly   bool                                     // not all routes of the tables are looked at
+	handmade bool                                     // an IPv4 local route was seen that the kernel did not make (C31)
+	same     func(kind uint64, dst netip.Prefix) bool // see likening; nil: none
+	kind     uint64                                   // of the route that is passed on; 0: not known
 }
 
 // allInet reports whether every IPv4 route is looked at.
@@ -228,7 +231,14 @@ func (s *scan) routes(ctx context.Context, fn func(*fib.Route) error) error {
 // filtered passes on the routes that d asks for, each valid during the call only.
 func (s *scan) filtered(ctx context.Context, d rtnl.Dump, fn func(*fib.Route) error) error {
 	var r fib.Route
+	defer func() { s.kind = 0 }()
 	return s.dumpRoutes(ctx, d, func(m rtnl.Message) error {
+		if s.same != nil {
+			var dst netip.Prefix
+			if s.kind, dst = s.decoder.Kind(m); s.kind != 0 && s.same(s.kind, dst) {
+				return nil
+			}
+		}
 		if err := s.decoder.Decode(m, &r, &s.report); err != nil {
 			return err
 		}

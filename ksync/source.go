@@ -3,6 +3,7 @@ package ksync
 import (
 	"context"
 	"errors"
+	"net/netip"
 
 	"github.com/fibula-net/fibula/fib"
 	"github.com/fibula-net/fibula/internal/rtnl"
@@ -70,6 +71,15 @@ type source interface {
 	alive() error
 	report() *Report
 	close()
+}
+
+// likening is a source that knows which routes differ in nothing but their destination.
+type likening interface {
+	// liken has routes pass over those of which same says that they need no look. Kinds are the same
+	// for routes that differ in nothing else. Nil: none.
+	liken(same func(kind uint64, dst netip.Prefix) bool)
+	// kind is that of the route that routes passes on now; 0: not known.
+	kind() uint64
 }
 
 // batch is a number of events in the order in which they were announced. It may be gone

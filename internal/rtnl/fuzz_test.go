@@ -1,6 +1,8 @@
 package rtnl
 
 import (
+	"fmt"
+	"net/netip"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -58,6 +60,7 @@ func FuzzRouteDecoder(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, first, second []byte, dst uint32, bits uint8) {
 		var d RouteDecoder
+		kinds := map[uint64]string{}
 		var got fib.Route
 		var ours, theirs Report
 		decode := func(data []byte) {
@@ -65,6 +68,16 @@ func FuzzRouteDecoder(f *testing.F) {
 			var want fib.Route
 			want.Nexthops = []fib.Nexthop{}
 			wantErr := DecodeRoute(m, &want, &theirs)
+			if kind, dst := d.Kind(m); kind != 0 {
+				require.NoError(t, wantErr)
+				require.Equal(t, want.Dst, dst)
+				like := want
+				like.Dst = netip.Prefix{}
+				if kinds[kind] == "" {
+					kinds[kind] = fmt.Sprintf("%+v", like)
+				}
+				require.Equal(t, kinds[kind], fmt.Sprintf("%+v", like))
+			}
 			require.Equal(t, wantErr, d.Decode(m, &got, &ours))
 			if wantErr != nil {
 				return
