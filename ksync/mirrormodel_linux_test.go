@@ -224,7 +224,7 @@ func (w *churn) answers(m *Mirrored, seed uint64, n int) (asked int, wrong strin
 // lostByRefusal: a refused request, of which nobody is told, can make a kernel find a
 // source-specific route no more (D8).
 func lostByRefusal(a *Answer) bool {
-	return a.Route.Src.IsValid() || slices.ContainsFunc(a.Differences, func(d Difference) bool { return d.Field == "from" })
+	return a.Route.Src.IsValid() || a.Ours.SrcPrefix.IsValid() || slices.ContainsFunc(a.Differences, func(d Difference) bool { return d.Field == "from" })
 }
 
 // alone asks about one flow after the kernel has forgotten what earlier ones left behind

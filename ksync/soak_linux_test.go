@@ -36,6 +36,7 @@ func TestSoak(t *testing.T) {
 		require.NoError(t, err)
 	}
 	s := newSoaking(t, randtest.Rand(t))
+	defer s.write()
 	begin := time.Now()
 	for period := length / soakSamples; len(s.samples) < soakSamples; {
 		for time.Since(begin) < time.Duration(len(s.samples)+1)*period || s.rounds == 0 {
@@ -50,10 +51,13 @@ func TestSoak(t *testing.T) {
 	}
 	s.judge()
 	s.end()
+}
+
+func (s *soaking) write() {
 	if file := os.Getenv("SOAK_JSON"); file != "" {
 		b, err := json.MarshalIndent(s.samples, "", " ")
-		require.NoError(t, err)
-		require.NoError(t, os.WriteFile(file, append(b, '\n'), 0o644))
+		require.NoError(s.t, err)
+		require.NoError(s.t, os.WriteFile(file, append(b, '\n'), 0o644))
 	}
 }
 
