@@ -35,7 +35,7 @@ func (tx *Txn) Learn(o Oracle) (Learned, error) {
 	}
 	tx.finishLoad()
 	var got Learned
-	if o.LocalRoutes && tx.s.userLocal != FactYes {
+	if o.LocalRoutes && tx.s.userLocal != FactYes && tx.s.mode4 != ModeRules {
 		tx.s.userLocal, tx.dirty, got.LocalRoutes = FactYes, true, true
 	}
 	if err := tx.learnLegs(o, &got); err != nil {
