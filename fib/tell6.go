@@ -68,8 +68,11 @@ func (tx *Txn) tell6(r *Route, flags AddFlags) Heard {
 func (t *toldList) tellOne(r *Route, legs []Nexthop, flags AddFlags) Heard {
 	a := t.tx.told(r, legs)
 	if i := t.tx.shownIn(t.list, &a); i >= 0 {
-		if flags&(Replace|Create) == Create {
+		switch {
+		case flags&(Replace|Create) == Create:
 			return t.last(i)
+		case flags&Replace != 0 && slices.ContainsFunc(t.list[:i], func(x *alias) bool { return x.priority == a.priority && !x.ecmpAble() }):
+			return HeardDoubt // told again because its object changed, or in the place of the first
 		}
 		return HeardKnown
 	}

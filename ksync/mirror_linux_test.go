@@ -193,6 +193,20 @@ func TestMirrorReadersDuringChurn(t *testing.T) {
 	assert.Zero(t, m.Stats().Drift)
 }
 
+// A route can take the place of another although one like it is there already.
+func TestMirrorOfARouteThatReplacesAnother(t *testing.T) {
+	t.Parallel()
+	ns := netnstest.New(t, netnstest.LoUp, netnstest.Quiet)
+	ns.Batch("link add d0 type veth peer name d1", "link set d0 up", "link set d1 up", "addr add 2001:db8:1::1/64 dev d0 nodad", "nexthop add id 8 via 2001:db8:1::2 dev d0",
+		"-6 route add throw 2001:db8:9::/48 metric 1024", "-6 route append 2001:db8:9::/48 metric 1024 nhid 8")
+	ns.Settle()
+	m := mirrored(t, ns, MirrorOptions{Poll: time.Hour})
+	requireSame(t, m, Named(ns.Name()))
+	ns.IP("-6 route replace 2001:db8:9::/48 metric 1024 nhid 8") // the throw route goes
+	requireSame(t, m, Named(ns.Name()))
+	assert.NotContains(t, ns.IP("-6 route show"), "throw")
+}
+
 // Mirrors of several namespaces in one process leave nothing behind.
 func TestMirrorsLeaveNothingBehind(t *testing.T) {
 	a, b := netnstest.New(t, netnstest.LoUp, netnstest.Quiet), netnstest.New(t, netnstest.LoUp, netnstest.Quiet)
