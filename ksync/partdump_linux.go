@@ -71,27 +71,14 @@ func (p *part) dumps(f fib.Family, table fib.TableID) []rtnl.Dump {
 }
 
 func (k *kernelSource) routes(ctx context.Context, f fib.Family, table fib.TableID, fn func(*fib.Route) error) error {
-	n := 0
-	heard := func(r *fib.Route) error {
-		if n++; n%heardEach == 0 {
-			if err := k.missing(); err != nil {
-				return err
-			}
-		}
-		return fn(r)
-	}
 	return k.retry(func() error {
 		dumps := k.part.dumps(f, table)
 		if len(dumps) == 1 {
-			return k.scan.filtered(ctx, dumps[0], heard)
+			return k.scan.filtered(ctx, dumps[0], fn)
 		}
-		return k.scan.together(ctx, dumps, heard)
+		return k.scan.together(ctx, dumps, fn)
 	})
 }
-
-// heardEach is after how many routes of a dump it is seen that news were lost meanwhile, so that it is
-// worth nothing and another one need not wait for its end.
-const heardEach = 4096
 
 func (k *kernelSource) liken(same func(kind uint64, dst netip.Prefix) bool) { k.scan.same = same }
 func (k *kernelSource) kind() uint64                                        { return k.scan.kind }

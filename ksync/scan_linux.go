@@ -97,6 +97,7 @@ type scan struct {
 	handmade bool                                     // an IPv4 local route was seen that the kernel did not make (C31)
 	same     func(kind uint64, dst netip.Prefix) bool // see likening; nil: none
 	kind     uint64                                   // of the route that is passed on; 0: not known
+	missing  func() error                             // tells that a dump of routes is worth nothing any more; nil: nothing does
 }
 
 // allInet reports whether every IPv4 route is looked at.
@@ -247,11 +248,23 @@ func (s *scan) filtered(ctx context.Context, d rtnl.Dump, fn func(*fib.Route) er
 	})
 }
 
+// heardEach is after how many routes of a dump it is seen that news were lost meanwhile, so that it is
+// worth nothing and another one need not wait for its end.
+const heardEach = 4096
+
 // dumpRoutes dumps the routes that d asks for. Of a table or a link that is missing there
 // are none.
 func (s *scan) dumpRoutes(ctx context.Context, d rtnl.Dump, fn func(rtnl.Message) error) error {
 	d.Type = rtnl.RTM_GETROUTE
-	err := s.conn.stream(ctx, d, fn)
+	n := 0
+	err := s.conn.stream(ctx, d, func(m rtnl.Message) error {
+		if n++; s.missing != nil && n%heardEach == 0 {
+			if err := s.missing(); err != nil {
+				return err
+			}
+		}
+		return fn(m)
+	})
 	var k *kernelError
 	if errors.As(err, &k) && (k.errno == fib.ENOENT && d.Table != 0 || k.errno == fib.ENODEV && d.Link != 0) {
 		return nil

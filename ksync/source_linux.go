@@ -70,6 +70,7 @@ func (k *kernelSource) open(ctx context.Context, opt *MirrorOptions) (err error)
 	if k.scan, err = newScan(s); err != nil {
 		return err
 	}
+	k.scan.missing = k.missing
 	k.part = opt.part()
 	k.scan.partly = len(opt.Protocols)+len(opt.Links) > 0
 	k.scan.families = slices.DeleteFunc(k.scan.families, func(f fib.Family) bool { return len(opt.Families) > 0 && !slices.Contains(opt.Families, f) })
