@@ -148,9 +148,8 @@ func (m *Merge) exchange(k tableKey, p netip.Prefix, old uint32, ours *leaf, r *
 	asked.Nexthops = slices.Clone(r.Nexthops)
 	tx.takeAway(k, p)
 	tx.remember(r, ours)
-	waiting := len(tx.recheck)
 	tx.loadRoute(r)
-	if i, ok := tx.s.tables[k].lpm.Get(p); ok && len(tx.recheck) == waiting && tx.loading[routeKey{k, p}] == nil {
+	if i, ok := tx.s.tables[k].lpm.Get(p); ok && !tx.recheck[routeKey{k, p}] && tx.loading[routeKey{k, p}] == nil {
 		tx.liken(&asked, old, k, i)
 	}
 }

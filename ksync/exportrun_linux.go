@@ -146,8 +146,8 @@ func (x *exporting) leave(ctx context.Context) error {
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), withdrawTime)
 	defer cancel()
-	if err := x.withdrawKnown(ctx); err != nil {
-		return err
+	if err := x.withdrawKnown(ctx); err != nil { // what it leaves is found by what follows
+		x.log.Debug("what is known could not be withdrawn", slog.Any("error", err))
 	}
 	r, err := x.Withdraw(ctx)
 	if err == nil && r.Failed > 0 {

@@ -82,8 +82,8 @@ func (m *Mirrored) countDrift(ctx context.Context) error {
 		return nil
 	}
 	now := m.now()
-	if err := m.src.finished(ctx); err != nil {
-		return m.passing(err)
+	if err := m.passing(m.src.finished(ctx)); err != nil {
+		return err
 	}
 	if err := m.src.barrier(); err != nil {
 		return err
