@@ -217,7 +217,11 @@ func (t *toldList) tellGone(r *Route) Heard {
 		return HeardNews
 	}
 	if i := t.tx.shownIn(t.list, &a); i >= 0 {
+		at := t.legs(a.priority)
 		t.list, t.gone = slices.Delete(t.list, i, i+1), t.gone+1
+		if len(at) > 1 && at[0] == i {
+			return HeardDoubt // the attributes of the next leg are shown from now on, which may be others (D4a)
+		}
 		return HeardNews
 	}
 	// Of a further leg nobody knew the attributes.
