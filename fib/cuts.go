@@ -259,7 +259,10 @@ func (t *table) longest(dst netip.Addr) (lookup.Match, bool) {
 func (t *table) publish(lpm lookup.Table) {
 	t.lpm = lpm
 	t.flat, _ = lpm.(*flat.Table)
-	if t.flat != nil && lpm.Len() <= sieved {
+	switch {
+	case lpm.Len() == 0: // a table stays when its last route goes, as in the kernel
+		t.sieve = &noSieve
+	case t.flat != nil && lpm.Len() <= sieved:
 		t.sieve = sieveOf(t.fam, lpm)
 	}
 }

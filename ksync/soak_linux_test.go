@@ -64,6 +64,7 @@ func (s *soaking) write() {
 const (
 	soakSamples = 60
 	soakOwn     = 200 // objects that nobody had before and nobody has after are there at a time
+	soakTables  = 500 // of these objects: a table that is empty again stays, as in the kernel
 )
 
 // soakSample is what the process held at a time, after two collections.
@@ -162,14 +163,14 @@ func (s *soaking) round() {
 func (s *soaking) fresh() {
 	s.made++
 	n := s.made
-	route := fib.Route{Table: 100 + fib.TableID(n), Type: fib.TypeBlackhole, Protocol: 99, Priority: n,
+	route := fib.Route{Table: 10_000 + fib.TableID(n%soakTables), Type: fib.TypeBlackhole, Protocol: 99, Priority: n,
 		Dst: netip.PrefixFrom(netip.AddrFrom4([4]byte{20, byte(n >> 16), byte(n >> 8), byte(n)}), 32)}
 	switch n % 5 {
 	case 0:
 		route.Table = 100
 	case 1: // a table of its own
 	case 2:
-		rule := rules.RequestOf(rules.Rule{Family: oneof(s.r, rules.Inet, rules.Inet6), Priority: 10_000 + n%10_000, Action: rules.ActLookup, Table: 100 + n, Mark: n, MarkMask: 1<<32 - 1})
+		rule := rules.RequestOf(rules.Rule{Family: oneof(s.r, rules.Inet, rules.Inet6), Priority: 10_000 + n%10_000, Action: rules.ActLookup, Table: 10_000 + n%soakTables, Mark: n, MarkMask: 1<<32 - 1})
 		s.both(fmt.Sprintf("own rule %d", n), func(b []byte, add bool) ([]byte, error) {
 			return rtnl.AppendRule(b, asking(verb(add, rtnl.RTM_NEWRULE, rtnl.RTM_DELRULE)), &rule)
 		})
