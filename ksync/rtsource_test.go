@@ -170,7 +170,11 @@ func TestRTMirrorModel(t *testing.T) {
 		}
 		return n, announce
 	}
-	for range randtest.Fewer(200) {
+	met := func() bool {
+		s := m.Stats()
+		return s.Overruns > 0 && s.Looks > 0 && s.Resyncs["change"] > 0
+	}
+	for i := 0; i < randtest.Fewer(200) || i < 200 && !met(); i++ {
 		for range rnd.IntN(2 * fakeRoom) {
 			switch k.mu.Lock(); rnd.IntN(20) {
 			case 0:
